@@ -1,0 +1,97 @@
+"""What holds where a flag does not: environment, then config.toml, then the default. And the directories.
+
+`config.toml` lies in the user's configuration directory (CODELLAMA_HOME replaces every directory). Its keys are the
+shared options' names: `model`, `dtype`, `4bit`, `8bit`, `device`, `temperature`, `top_p`, `top_k`, `seed`,
+`max_tokens`, and `context_length`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from codellama.errors import InputError
+
+T = TypeVar("T")
+
+KEYS: Mapping[str, type] = {
+    "model": str,
+    "dtype": str,
+    "4bit": bool,
+    "8bit": bool,
+    "device": str,
+    "temperature": float,
+    "top_p": float,
+    "top_k": int,
+    "seed": int,
+    "max_tokens": int,
+    "context_length": int,
+}
+ENVIRONMENT = {"model": "CODELLAMA_MODEL", "context_length": "CODELLAMA_CONTEXT_LENGTH"}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    values: Mapping[str, Any]
+    # environment over config.toml; keys as in KEYS
+    models: Path
+    # where models that were fetched or converted for us lie, a directory each
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str]) -> Settings:
+        """Raises InputError for a config.toml or a variable that says something unknown."""
+        home = environ.get("CODELLAMA_HOME")
+        if home:
+            config, models = Path(home) / "config.toml", Path(home) / "models"
+        else:
+            import platformdirs  # 21 ms
+
+            config = platformdirs.user_config_path("codellama") / "config.toml"
+            models = platformdirs.user_data_path("codellama") / "models"
+        return cls({**_from_file(config), **_from_environment(environ)}, models)
+
+    def pick(self, key: str, flag: T | None) -> T | None:
+        """The flag where it was given, else the setting; None where there is neither."""
+        assert key in KEYS
+        return self.values.get(key) if flag is None else flag
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    import tomllib  # 4 ms
+
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise InputError(f"{path}: is not TOML: {error}") from None
+    for key, value in values.items():
+        kind = KEYS.get(key)
+        if kind is None:
+            raise InputError(f"{path}: unknown key {key!r}; there are {', '.join(KEYS)}")
+        if kind is float and type(value) is int:
+            value = values[key] = float(value)
+        if type(value) is not kind:
+            raise InputError(f"{path}: {key} must be a {_kind_name(kind)}, not {value!r}")
+    return values
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for key, variable in ENVIRONMENT.items():
+        text = environ.get(variable)
+        if not text:
+            continue
+        try:
+            values[key] = KEYS[key](text)
+        except ValueError:
+            raise InputError(f"{variable} must be a {_kind_name(KEYS[key])}, not {text!r}") from None
+    return values
+
+
+def _kind_name(kind: type) -> str:
+    return {str: "text", bool: "true or false", int: "whole number", float: "number"}[kind]
