@@ -1,0 +1,243 @@
+"""A name or path → Model: its directory, what it can do, how much it can see, its tokenizer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from codellama import catalogue
+from codellama.catalogue import ChatFormat, Entry, Variant
+from codellama.config import Config
+from codellama.dialog import Need
+from codellama.errors import CapabilityError, InputError
+from codellama.fields import Fields
+from codellama.settings import Settings
+from codellama.tokenizer import EOT, MID, PRE, SUF, Tokenizer
+
+CARD = "codellama.json"
+# beside config.json: what a checkpoint cannot tell of itself
+CHAT_FORMATS: tuple[ChatFormat, ...] = ("instruct", "instruct-70b")
+VARIANTS: tuple[Variant, ...] = ("base", "python", "instruct")
+TINY = "tiny"
+
+
+@dataclass(frozen=True)
+class Model:
+    name: str
+    directory: Path | None
+    # None: in the catalogue, but not on this machine
+    size: str | None
+    variant: Variant | None
+    # None: not known
+    context: int
+    # tokens, prompt and answer together
+    infill: bool | None
+    # None: not known; then it infills where its tokenizer can
+    chat_format: ChatFormat | None
+    # None: it does not chat
+    vocab_size: int
+    # rows of the embedding
+    demonstration: bool = False
+    # True: not Code Llama, but the built-in model
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """Loaded when first asked for. Raises InputError where there is none."""
+        return Tokenizer.load(self.home)
+
+    @property
+    def home(self) -> Path:
+        """The directory of a model that is on this machine. Raises InputError where it is not."""
+        if self.directory is None:
+            entry = catalogue.by_name(self.name)
+            raise InputError(_absent(self.name, entry.hub_id if entry else self.name))
+        return self.directory
+
+    @property
+    def template(self) -> str:
+        """The prompt template that plain completion takes."""
+        return "python" if self.variant == "python" else "complete"
+
+    def require(self, need: Need | None) -> None:
+        """Raise CapabilityError, naming models that can, unless this one can do what a prompt needs."""
+        if need == "infill":
+            reason = self._why_no_infill()
+            if reason:
+                able = ", ".join(catalogue.names(infill=True))
+                raise CapabilityError(f"{self.name} cannot infill: {reason}; models that can: {able}, {TINY}")
+        elif need is not None and need != self.chat_format:
+            able = ", ".join([*catalogue.names(chat_format=need), *([TINY] if need == "instruct" else [])])
+            speaks = f"its chat format is {self.chat_format}" if self.chat_format else "it has no chat format"
+            raise CapabilityError(
+                f"{self.name} does not take the {need} format: {speaks}; models that do: {able}; --as {need} insists"
+            )
+
+    def _why_no_infill(self) -> str | None:
+        if self.infill is False:
+            return "it was not trained to" + ("; --as infill insists" if self.variant != "python" else "")
+        if self.directory is None:
+            return None
+        ids = [self.tokenizer.control(piece) for piece in (PRE, SUF, MID, EOT)]
+        if None in ids:
+            return "its tokenizer lacks the infill pieces"
+        # some Python variants' tokenizers name the pieces, but the embedding has no rows for them
+        if max(id for id in ids if id is not None) >= self.vocab_size:
+            return "its embedding has no rows for the infill pieces"
+        return None
+
+    def insist(self, on: str | None) -> Model:
+        """The model taken `--as infill`, `instruct` or `instruct-70b`; None: as it is. Raises InputError."""
+        match on:
+            case None:
+                return self
+            case "infill":
+                return replace(self, infill=True)
+            case "instruct" | "instruct-70b":
+                return replace(self, chat_format=on)
+            case _:
+                raise InputError(f"--as {on}: there are infill, instruct and instruct-70b")
+
+
+def find(name: str, settings: Settings, environ: Mapping[str, str], *, absent_ok: bool = False) -> Model:
+    """The model of a name: an existing directory, `tiny`, a catalogue name, or a hub id that is in the cache.
+
+    With absent_ok a catalogue model that is not on this machine is given too, without a directory.
+    Raises InputError for everything else, naming the way out.
+    """
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return _contextual(read(path, path.name or str(path), _cached_entry(path)), settings)
+    if name == TINY:
+        return _contextual(read(Path(__file__).parent / "tiny", TINY), settings)
+    entry = catalogue.by_name(name) or catalogue.by_hub_id(name)
+    hub_id = entry.hub_id if entry else name
+    for directory in [settings.models / entry.name] if entry else []:
+        if (directory / "config.json").is_file():
+            return _contextual(read(directory, entry.name if entry else name, entry), settings)
+    if hub_id.count("/") == 1 and not name.startswith((".", "/", "~")):
+        snapshot = _cached_snapshot(hub_id, environ)
+        if snapshot:
+            return _contextual(read(snapshot, entry.name if entry else name, entry), settings)
+        if not (entry and absent_ok):
+            raise InputError(_absent(name, hub_id))
+    if entry:
+        return _contextual(_of(entry, None, entry.context, entry.vocab_size), settings)
+    if path.exists():
+        raise InputError(f"{name}: is a file; a model is a directory with config.json")
+    raise InputError(
+        f"{name}: no such model: name a directory, {TINY}, one of {', '.join(catalogue.names())}, or a hub id"
+    )
+
+
+def choose(
+    flag: str | None,
+    settings: Settings,
+    environ: Mapping[str, str],
+    need: Need | None = None,
+    *,
+    absent_ok: bool = False,
+) -> Model:
+    """The model to use: the one asked for or configured, else the last fetched that can do the job, else `tiny`."""
+    asked = settings.pick("model", flag)
+    if asked is not None:
+        return find(asked, settings, environ, absent_ok=absent_ok)
+    cards = settings.models.glob(f"*/{CARD}") if settings.models.is_dir() else ()
+    for card in sorted(cards, key=lambda card: card.stat().st_mtime, reverse=True):
+        model = find(str(card.parent), settings, environ)
+        try:
+            model.require(need)
+        except CapabilityError:
+            continue
+        return model
+    return find(TINY, settings, environ)
+
+
+def read(directory: Path, name: str, entry: Entry | None = None) -> Model:
+    """The model in a directory: by its codellama.json, else by its entry in the catalogue, else nothing is assumed.
+
+    Raises InputError where there is no config.json or one of the two is malformed.
+    """
+    config = Config.read(directory)
+    if (directory / CARD).is_file():
+        return _of_card(Fields(directory / CARD), name, config)
+    if entry:
+        return replace(_of(entry, directory, config.context, config.vocab_size), name=name)
+    return Model(name, directory, None, None, config.context, None, None, config.vocab_size)
+
+
+def _of(entry: Entry, directory: Path | None, context: int, vocab_size: int) -> Model:
+    return Model(
+        name=entry.name,
+        directory=directory,
+        size=entry.size.name,
+        variant=entry.variant,
+        context=context,
+        infill=entry.infill,
+        chat_format=entry.chat_format,
+        vocab_size=vocab_size,
+    )
+
+
+def _of_card(card: Fields, name: str, config: Config) -> Model:
+    def one_of(key: str, known: tuple[str, ...]) -> str | None:
+        value = card.get(key, str)
+        if value is not None and value not in known:
+            raise card.error(f"{key} is {value!r}: one of {', '.join(known)} expected")
+        return value
+
+    variant, chat_format = one_of("variant", VARIANTS), one_of("chat_format", CHAT_FORMATS)
+    return Model(
+        name=card.get("name", str) or name,
+        directory=card.path.parent,
+        size=card.get("size", str),
+        variant=next((known for known in VARIANTS if known == variant), None),
+        context=card.integer("context", config.context),
+        infill=card.get("infill", bool),
+        chat_format=next((known for known in CHAT_FORMATS if known == chat_format), None),
+        vocab_size=config.vocab_size,
+        demonstration=card.get("demonstration", bool) or False,
+    )
+
+
+def _contextual(model: Model, settings: Settings) -> Model:
+    length: int | None = settings.pick("context_length", None)
+    if length is None:
+        return model
+    if length < 1:
+        raise InputError(f"context_length (CODELLAMA_CONTEXT_LENGTH) must be at least 1, not {length}")
+    return replace(model, context=length)
+
+
+def _absent(name: str, hub_id: str) -> str:
+    files = '"*.safetensors" "*.json" tokenizer.model'
+    return f"{name} is not on this machine; `hf download {hub_id} --include {files}` fetches it"
+
+
+def _cache(environ: Mapping[str, str]) -> Path:
+    """The hub client's cache directory, by its own rules (huggingface_hub.constants), without importing it."""
+    if environ.get("HF_HUB_CACHE"):
+        return Path(environ["HF_HUB_CACHE"])
+    if environ.get("HF_HOME"):
+        return Path(environ["HF_HOME"]) / "hub"
+    return Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "huggingface" / "hub"
+
+
+def _cached_snapshot(hub_id: str, environ: Mapping[str, str]) -> Path | None:
+    """The directory of a hub model in the cache: the revision `main` points to, else the newest there is."""
+    repository = _cache(environ) / f"models--{hub_id.replace('/', '--')}"
+    snapshots = repository / "snapshots"
+    main = repository / "refs" / "main"
+    if main.is_file() and (snapshots / main.read_text().strip() / "config.json").is_file():
+        return snapshots / main.read_text().strip()
+    found = [path.parent for path in snapshots.glob("*/config.json")] if snapshots.is_dir() else []
+    return max(found, key=lambda path: path.stat().st_mtime, default=None)
+
+
+def _cached_entry(path: Path) -> Entry | None:
+    """The entry of a directory that is a snapshot in the hub's cache (…/models--org--name/snapshots/revision)."""
+    parts = path.resolve().parts
+    if len(parts) < 3 or parts[-2] != "snapshots" or not parts[-3].startswith("models--"):
+        return None
+    return catalogue.by_hub_id(parts[-3].removeprefix("models--").replace("--", "/", 1))
