@@ -39,6 +39,8 @@ def generate(
     `limit`: tokens a candidate may have. At temperature 0 the first candidate is greedy. The ids that stop an answer
     are no part of it. Text streamed equals the whole decode, up to a stop string. The last chunk has the timings.
     """
+    # counts for the thread that calls it, so it cannot be done where the model is loaded
+    torch.set_num_threads(loaded.threads)
     began = perf_counter()
     ids = prompt.ids
     candidates = [_Candidate(n, sampling, ids, tokenizer, prompt.stop_ids) for n in range(sampling.candidates)]
