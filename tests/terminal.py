@@ -1,0 +1,287 @@
+"""A terminal for tests: a real pseudo-terminal, and a screen that shows what came out of it.
+
+The screen knows the few sequences codellama may use and fails on any other, so a test that paints on it also proves
+that nothing hostile got through. Terminals differ; `Dialect` says which one it is.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import select
+import struct
+import subprocess
+import sys
+import termios
+import threading
+import time
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from codellama.console import Console
+
+CLI = Path(__file__).parents[1] / "cli"
+
+
+@dataclass(frozen=True)
+class Dialect:
+    ambiguous: int = 1
+    # cells of a character whose width Unicode calls ambiguous
+    merges: bool = False
+    # True: what follows a joiner adds no cells, and the selector of emoji style widens
+    combines: bool = True
+    # False: combining marks, joiners and selectors take a cell of their own
+
+
+@dataclass
+class Row:
+    cells: list[tuple[str, str] | None] = field(default_factory=list)
+    # character with its marks, and style; None: nothing was written there
+    wrapped: bool = False
+    # True: the next row goes on with this one
+
+    @property
+    def text(self) -> str:
+        return "".join(cell[0] for cell in self.cells if cell)
+
+
+_SEQUENCE = re.compile(r"\x1b\[([0-9;]*)([AKm])")
+
+
+class Screen:
+    """Rows above the screen's top are final, as in a terminal's scrollback."""
+
+    def __init__(self, width: int = 80, height: int = 24, dialect: Dialect | None = None) -> None:
+        self.width, self.height, self.dialect = width, height, dialect or Dialect()
+        self.rows = [Row()]
+        self.row = self.column = 0
+        # column == width: the next character wraps
+        self.style = ""
+
+    def feed(self, output: bytes) -> Self:
+        text = output.decode("utf-8")
+        at = 0
+        while at < len(text):
+            if text[at] == "\x1b":
+                match = _SEQUENCE.match(text, at)
+                assert match, f"an unexpected sequence: {text[at : at + 20]!r}"
+                self._sequence(match[1], match[2])
+                at = match.end()
+                continue
+            self._character(text[at])
+            at += 1
+        return self
+
+    def _sequence(self, parameters: str, final: str) -> None:
+        if final == "m":
+            self.style = "" if parameters in ("", "0") else parameters
+        elif final == "A":
+            top = max(len(self.rows) - self.height, 0)
+            self.row = max(self.row - int(parameters), top)
+            self.column = min(self.column, self.width - 1)
+        else:
+            assert parameters == ""
+            row = self.rows[self.row]
+            # from the cursor on, which in the last column covers what was just written
+            del row.cells[min(self.column, self.width - 1) :]
+            row.wrapped = False
+
+    def _character(self, character: str) -> None:
+        if character == "\r":
+            self.column = 0
+        elif character == "\n":
+            self._down()
+        elif character == "\t":
+            # a tab only moves the cursor, and stops at the edge; on a fresh line that looks like spaces
+            for _ in range(min(8 - self.column % 8, self.width - 1 - self.column)):
+                self._print(" ")
+        else:
+            assert unicodedata.category(character) not in ("Cc", "Cs", "Zl", "Zp"), f"not printable: {character!r}"
+            self._print(character)
+
+    def _down(self) -> None:
+        self.row += 1
+        if self.row == len(self.rows):
+            self.rows.append(Row())
+
+    def _print(self, character: str) -> None:
+        cells = self.rows[self.row].cells
+        cell = cells[self.column - 1] if 0 < self.column <= len(cells) else None
+        width = self._width(character)
+        if self.dialect.merges and cell and cell[0].endswith("\u200d"):
+            width = 0
+        if width == 0 and cell:
+            cells[self.column - 1] = (cell[0] + character, cell[1])
+            if self.dialect.merges and character == "\ufe0f" and self.column < self.width and len(cells) < self.width:
+                cells[self.column :] = [("", self.style)]
+                self.column += 1
+            return
+        width = min(max(width, 1), self.width)
+        if self.column + width > self.width:
+            self.rows[self.row].wrapped = True
+            self._down()
+            self.column = 0
+            cells = self.rows[self.row].cells
+        cells.extend([None] * (self.column - len(cells)))
+        # a wide character's text lies in its last cell
+        cells[self.column : self.column + width] = [("", self.style)] * (width - 1) + [(character, self.style)]
+        self.column += width
+
+    def _width(self, character: str) -> int:
+        if unicodedata.category(character) in ("Mn", "Me", "Cf"):
+            return 0 if self.dialect.combines else 1
+        kind = unicodedata.east_asian_width(character)
+        return 2 if kind in "WF" else self.dialect.ambiguous if kind == "A" else 1
+
+    @property
+    def lines(self) -> list[str]:
+        """Lines as they were written: wrapped rows joined. The last one is empty after a final newline."""
+        lines = [""]
+        for row in self.rows:
+            lines[-1] += row.text
+            if not row.wrapped:
+                lines.append("")
+        return lines[:-1]
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.lines)
+
+    def style_of(self, text: str) -> set[str]:
+        """The styles a text has where it first stands in a row."""
+        for row in self.rows:
+            at = row.text.find(text)
+            if at >= 0:
+                cells = [cell for cell in row.cells if cell]
+                return {style for _, style in cells[at : at + len(text)]}
+        raise AssertionError(f"{text!r} is not on the screen: {self.text!r}")
+
+
+def set_size(descriptor: int, width: int, height: int) -> None:
+    fcntl.ioctl(descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
+
+
+_END = b"\0end\0"
+# Written last, and the pseudo-terminal stays open until it was read: under Linux the end of one can overtake what was
+# written to it (seen with some 10 kB and a busy machine).
+
+
+class Terminal:
+    """A pseudo-terminal in this process: streams on it, and what was written to them."""
+
+    def __init__(self, width: int = 80, height: int = 24) -> None:
+        self._master, self._slave = os.openpty()
+        set_size(self._slave, width, height)
+        self.stdout = os.fdopen(os.dup(self._slave), "wb")
+        self.stderr = os.fdopen(os.dup(self._slave), "w", encoding="utf-8")
+        self.width, self.height = width, height
+        self._output = bytearray()
+        # the kernel holds only some kB for a reader
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        while not self._output.endswith(_END):
+            self._output += os.read(self._master, 65536)
+
+    def console(self, *, quiet: bool = False, term: str = "xterm-256color", no_colour: str = "") -> Console:
+        return Console(
+            stdout=self.stdout,
+            stderr=self.stderr,
+            stdout_tty=True,
+            stderr_tty=True,
+            environ={"TERM": term, "NO_COLOR": no_colour},
+            quiet=quiet,
+        )
+
+    def resize(self, width: int, height: int) -> None:
+        set_size(self._master, width, height)
+
+    def close(self) -> bytes:
+        """What was written. The streams are closed."""
+        if not self.stdout.closed:
+            self.stdout.close()
+            self.stderr.close()
+            os.write(self._slave, _END)
+            self._reader.join()
+            os.close(self._slave)
+            os.close(self._master)
+        return bytes(self._output).removesuffix(_END)
+
+    def screen(self, dialect: Dialect | None = None) -> Screen:
+        return Screen(self.width, self.height, dialect).feed(self.close())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+@dataclass(frozen=True)
+class Finished:
+    output: bytes
+    # of the terminal
+    code: int
+
+
+_PRELUDE = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n"
+
+
+def environment(**changes: str) -> dict[str, str]:
+    environ = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS", "LINES")}
+    return {**environ, "PYTHONPATH": str(CLI), "TERM": "xterm-256color", **changes}
+
+
+def run(
+    program: str,
+    *,
+    width: int = 80,
+    height: int = 24,
+    environ: Mapping[str, str] | None = None,
+    keys: tuple[bytes, bytes] | None = None,
+    timeout: float = 20,
+) -> Finished:
+    """Run a Python program on a pseudo-terminal, which is its controlling one.
+
+    `keys`: what is typed once something is seen.
+    """
+    master, slave = os.openpty()
+    set_size(slave, width, height)
+    process = subprocess.Popen(
+        [sys.executable, "-c", _PRELUDE + program],
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        env=environment(**(environ or {})),
+        start_new_session=True,
+    )
+    output = b""
+    deadline = time.monotonic() + timeout
+    ended = False
+    try:
+        while not output.endswith(_END):
+            if not ended and process.poll() is not None:
+                os.write(slave, _END)
+                ended = True
+            if not select.select([master], [], [], 0.02)[0]:
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"the program did not end: {output!r}")
+                continue
+            output += os.read(master, 65536)
+            if keys and keys[0] in output:
+                os.write(master, keys[1])
+                keys = None
+        return Finished(output.removesuffix(_END), process.wait(timeout))
+    finally:
+        process.kill()
+        process.wait()
+        os.close(slave)
+        os.close(master)
