@@ -1,0 +1,82 @@
+"""The command tree; and the one place that turns errors into a line on stderr and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+from codellama import __version__
+from codellama.commands.complete import complete
+from codellama.commands.options import Run
+from codellama.commands.prompt import app as prompt_app
+from codellama.console import Console
+from codellama.errors import CodellamaError, ExitCode
+
+# rich would draw boxes around help, at twice the time; tracebacks are shown as Python shows them
+app = typer.Typer(
+    name="codellama",
+    help="Code Llama in your terminal.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"codellama {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None: ...
+
+
+app.command("complete")(complete)
+app.add_typer(prompt_app, name="prompt")
+
+
+def run(arguments: Sequence[str], state: Run) -> int:
+    """Run a command line; every error has been told on stderr when this returns the exit code."""
+    console = state.console
+    try:
+        code = app(arguments, prog_name="codellama", standalone_mode=False, obj=state)
+        return code if isinstance(code, int) else ExitCode.DONE
+    except CodellamaError as error:
+        if error.exit_code is not ExitCode.READER_GONE:
+            console.error(str(error))
+        return error.exit_code
+    except TyperException as error:
+        _explain(error, console)
+        return ExitCode.USAGE
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+
+
+def _explain(error: TyperException, console: Console) -> None:
+    """A usage error on one line; a group called without a command gets its help, which is the error's message."""
+    context = getattr(error, "ctx", None)
+    message = error.format_message()
+    if message.startswith("Usage:"):
+        console.stderr.write(message + "\n")
+    elif context is None:
+        console.error(message)
+    else:
+        console.error(f"{message.rstrip('.')} (`{context.command_path} --help` tells more)")
+
+
+def main() -> None:
+    console = Console.from_process()
+    code = run(sys.argv[1:], Run(console))
+    if code == ExitCode.READER_GONE:
+        console.abandon_stdout()
+    sys.exit(code)

@@ -1,0 +1,191 @@
+"""The options that every generating command shares, and what they stand for: a model, sampling, a backend."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, wraps
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from codellama.errors import InputError
+
+if TYPE_CHECKING:
+    # the core takes 40 ms: --help and TAB do without it
+    from codellama.backends.base import Backend
+    from codellama.console import Console
+    from codellama.dialog import Need, Prompt, Sampling
+    from codellama.memory import LoadOptions
+    from codellama.models import Model
+    from codellama.settings import Settings
+
+MOST_CANDIDATES = 64
+DEMONSTRATION = (
+    "using the built-in model: a small demonstration, not Code Llama; "
+    "-m 7b (or any model directory) takes a real one, once it is on this machine: see the README, Getting a model"
+)
+
+
+def open_local(model: Model, options: LoadOptions, tokens: int) -> Backend:
+    from codellama.backends.local import LocalBackend  # reads the checkpoint's headers, imports no torch yet
+
+    return LocalBackend(model, options, tokens)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a command works with: the process, its settings, and the way to a backend. Typer carries it as `obj`."""
+
+    console: Console
+    open_backend: Callable[[Model, LoadOptions, int], Backend] = open_local
+    # model, options, tokens to make room for
+
+    @cached_property
+    def settings(self) -> Settings:
+        from codellama.settings import Settings
+
+        return Settings.load(self.console.environ)
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """Shared options as they were given; None: not given."""
+
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", metavar="MODEL", help="A directory, tiny, a name as 7b-instruct, or a hub id."),
+    ] = None
+    dtype: Annotated[
+        str | None, typer.Option(metavar="TYPE", help="auto (as stored), float16, bfloat16 or float32.")
+    ] = None
+    four_bit: Annotated[bool, typer.Option("--4bit", help="Quantise to 4 bit (nf4) on loading.")] = False
+    eight_bit: Annotated[bool, typer.Option("--8bit", help="Quantise to 8 bit on loading.")] = False
+    device: Annotated[str | None, typer.Option(metavar="DEVICE", help="auto, cuda, cuda:1, 1 or cpu.")] = None
+    temperature: Annotated[float | None, typer.Option(metavar="T", help="0: always the likeliest token.")] = None
+    top_p: Annotated[float | None, typer.Option(metavar="P", help="Draw from the likeliest tokens up to P.")] = None
+    top_k: Annotated[int | None, typer.Option(metavar="K", help="Draw from the K likeliest tokens; 0: all.")] = None
+    seed: Annotated[int | None, typer.Option(metavar="N", help="The same seed draws the same text.")] = None
+    max_tokens: Annotated[int | None, typer.Option(metavar="N", help="Tokens to generate at most.")] = None
+    repetition_penalty: Annotated[
+        float | None, typer.Option(metavar="X", help="Make what was said less likely; 1: do not.")
+    ] = None
+    no_repeat_ngram: Annotated[int | None, typer.Option(metavar="N", help="Say no N tokens twice; 0: do not mind.")] = (
+        None
+    )
+    insist: Annotated[
+        str | None, typer.Option("--as", metavar="ABILITY", help="Insist on infill, instruct or instruct-70b.")
+    ] = None
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, notes and warnings.")] = False
+
+    def apply_quiet(self, run: Run) -> None:
+        run.console.quiet = run.console.quiet or self.quiet
+
+    def find_model(self, run: Run, need: Need | None = None, *, absent_ok: bool = False) -> Model:
+        """The model asked for, able to do what is needed. Raises InputError, or CapabilityError before it loads."""
+        from codellama import models
+
+        asked = run.settings.pick("model", self.model)
+        model = models.choose(asked, run.settings, run.console.environ, need, absent_ok=absent_ok)
+        if asked is None and model.demonstration:
+            run.console.note(DEMONSTRATION)
+        model = model.insist(self.insist)
+        model.require(need)
+        return model
+
+    def load_options(self, run: Run) -> LoadOptions:
+        from codellama.memory import LoadOptions
+
+        settings = run.settings
+        # a flag for one of the two beats a setting for the other
+        given = self.four_bit or self.eight_bit
+        four = self.four_bit or (not given and bool(settings.pick("4bit", None)))
+        eight = self.eight_bit or (not given and bool(settings.pick("8bit", None)))
+        if four and eight:
+            raise InputError("--4bit and --8bit exclude each other: choose one")
+        return LoadOptions(
+            dtype=settings.pick("dtype", self.dtype) or "auto",
+            quantisation="4bit" if four else "8bit" if eight else None,
+            device=settings.pick("device", self.device) or "auto",
+        )
+
+    def sampling(
+        self,
+        run: Run,
+        *,
+        temperature: float,
+        top_p: float,
+        max_tokens: int | None,
+        candidates: int = 1,
+        stop: tuple[str, ...] = (),
+    ) -> Sampling:
+        """Flags over settings over the command's defaults. Raises InputError for what is out of range."""
+        import secrets
+
+        from codellama.dialog import Sampling
+
+        pick = run.settings.pick
+        seed = pick("seed", self.seed)
+        sampling = Sampling(
+            temperature=_first(pick("temperature", self.temperature), temperature),
+            top_p=_first(pick("top_p", self.top_p), top_p),
+            top_k=_first(pick("top_k", self.top_k), 0),
+            seed=secrets.randbelow(2**32) if seed is None else seed,
+            max_tokens=_first(pick("max_tokens", self.max_tokens), max_tokens),
+            candidates=candidates,
+            stop=stop,
+            repetition_penalty=self.repetition_penalty,
+            no_repeat_ngram=self.no_repeat_ngram,
+        )
+        check(sampling)
+        return sampling
+
+
+def check(sampling: Sampling) -> None:
+    """Raise InputError for what is out of range, whether it came from a flag or from config.toml."""
+    penalty, ngram = sampling.repetition_penalty, sampling.no_repeat_ngram
+    rules = {
+        "temperature must be 0 or more": math.isfinite(sampling.temperature) and sampling.temperature >= 0,
+        "top-p must be above 0 and at most 1": 0 < sampling.top_p <= 1,
+        "top-k must be 0 or more": sampling.top_k >= 0,
+        "seed must be 0 or more and below 2^63": 0 <= sampling.seed < 2**63,
+        "max-tokens must be 1 or more": sampling.max_tokens is None or sampling.max_tokens >= 1,
+        f"candidates must be 1 to {MOST_CANDIDATES}": 1 <= sampling.candidates <= MOST_CANDIDATES,
+        "repetition-penalty must be above 0": penalty is None or (math.isfinite(penalty) and penalty > 0),
+        "no-repeat-ngram must be 0 or more": ngram is None or ngram >= 0,
+    }
+    for rule, holds in rules.items():
+        if not holds:
+            raise InputError(f"{rule}, in flags as in config.toml")
+
+
+def tokens_needed(model: Model, prompt: Prompt, sampling: Sampling) -> int:
+    """Tokens that the KV cache must hold for a request, all candidates together."""
+    longest = model.context if sampling.max_tokens is None else len(prompt.ids) + sampling.max_tokens
+    return min(longest, model.context) * sampling.candidates
+
+
+def with_shared(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the shared options: its parameter `shared` is spread into one parameter for each of them."""
+    own = inspect.signature(command, eval_str=True)
+    parameters = [p for p in own.parameters.values() if p.name != "shared"]
+    shared = [
+        p.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for p in inspect.signature(Shared, eval_str=True).parameters.values()
+    ]
+
+    @wraps(command)
+    def spread(*args: Any, **values: Any) -> None:
+        given = Shared(**{p.name: values.pop(p.name) for p in shared})
+        command(*args, shared=given, **values)
+
+    del cast(Any, spread).__wrapped__
+    cast(Any, spread).__signature__ = inspect.Signature(parameters + shared)
+    spread.__annotations__ = {p.name: p.annotation for p in parameters + shared}
+    return spread
+
+
+def _first(value: Any, default: Any) -> Any:
+    return default if value is None else value
