@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from codellama.console import Console, sanitise
 from codellama.dialog import Progress
 from codellama.errors import CodellamaError, ReaderGoneError
-from tests.terminal import Screen, Terminal, environment, run
+from tests.terminal import Dialect, Screen, Terminal, environment, run
 
 CASES = sorted((Path(__file__).parent / "cases" / "sanitise").glob("*.txt"))
 
@@ -219,6 +219,12 @@ except CodellamaError as error:
     assert finished.stderr == b"codellama: cannot write to standard output: No space left on device\n"
 
 
+def test_a_full_standard_error_is_given_up() -> None:
+    with Path("/dev/full").open("w") as stderr:
+        Console(stderr=stderr).error("text")
+    # closing it would have failed with what was left in its buffer
+
+
 def test_f30_in_process() -> None:
     reader, writer = os.pipe()
     os.close(reader)
@@ -306,7 +312,8 @@ def test_progress_never_wraps(width: int, label: str) -> None:
     with Terminal(width) as terminal:
         with terminal.console().progress(label) as line:
             line.update(Progress("load", 1, 3))
-        screen = terminal.screen()
+        # a terminal that shows é in two cells
+        screen = terminal.screen(Dialect(ambiguous=2))
     assert [row.text for row in screen.rows] == [""]
 
 

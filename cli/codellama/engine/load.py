@@ -34,7 +34,6 @@ from codellama.dialog import Progress
 from codellama.errors import CodellamaError, InputError
 from codellama.memory import Plan, gigabytes
 
-
 THREADS = torch.get_num_threads()
 SMALL = 50_000_000
 # bytes of weights below which one core is quicker than several: their meetings at each product cost more than they
