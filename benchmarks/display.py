@@ -15,7 +15,8 @@ import time
 from pathlib import Path
 
 from codellama.console import Console
-from codellama.display import Highlighter, TerminalDisplay
+from codellama.display import TerminalDisplay
+from codellama.highlight import Highlighter
 
 
 def text_of(tokens: int) -> list[str]:

@@ -14,9 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codellama.console import Console, sanitise
+from codellama.console import Console
 from codellama.dialog import Progress
 from codellama.errors import CodellamaError, ReaderGoneError
+from codellama.sanitiser import sanitise
 from tests.terminal import Dialect, Screen, Terminal, environment, run
 
 CASES = sorted((Path(__file__).parent / "cases" / "sanitise").glob("*.txt"))

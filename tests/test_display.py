@@ -14,9 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codellama.console import Console, sanitise
-from codellama.display import Display, Highlighter, PipeDisplay, Run, TerminalDisplay, lexer_name, open_display
+from codellama.console import Console
+from codellama.display import Display, PipeDisplay, TerminalDisplay, open_display
 from codellama.errors import InputError
+from codellama.highlight import Highlighter, Run, lexer_name
+from codellama.sanitiser import sanitise
 from tests.terminal import Dialect, Finished, Screen, Terminal, environment, run
 
 CASES = sorted((Path(__file__).parent / "cases" / "sanitise").glob("*.txt"))

@@ -34,7 +34,20 @@ LAYERS: list[set[str]] = [
     {"backends.local", "backends.scripted", "convert"},
     {"backends.base", "engine"},
     {"answers", "prompts", "infill", "docstrings", "source", "edit", "blocks", "history", "models", "hub"},
-    {"tokenizer", "catalogue", "memory", "devices", "settings", "console", "checkpoint", "config", "fields", "stops"},
+    {
+        "tokenizer",
+        "catalogue",
+        "memory",
+        "devices",
+        "settings",
+        "console",
+        "checkpoint",
+        "config",
+        "fields",
+        "stops",
+        "highlight",
+        "sanitiser",
+    },
     {"dialog", "errors"},
 ]
 

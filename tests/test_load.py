@@ -500,3 +500,14 @@ def test_the_config_is_made_of_ours_alone(stored: dict[str, Path]) -> None:
     assert (config.hidden_size, config.num_key_value_heads, config.head_dim) == (64, 2, 16)
     assert config.rope_parameters == {"rope_type": "default", "rope_theta": 1e6}
     assert (config.rms_norm_eps, config.max_position_embeddings, config.eos_token_id) == (1e-5, 512, [2])
+
+
+def test_a_small_model_computes_on_one_core_and_a_large_one_on_all(
+    stored: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Threads of small products wait for each other longer than they work."""
+    from codellama.engine import load as module
+
+    assert loaded(stored["float32"]).threads == 1
+    monkeypatch.setattr(module, "SMALL", 1000)
+    assert loaded(stored["float32"]).threads == module.THREADS
