@@ -78,7 +78,6 @@ def _stream(
     console: Console, chunks: Iterator[Chunk], echoed: str, candidates: int, language: str | None, filename: str | None
 ) -> list[Answer]:
     """Show the first candidate as it comes and the others after it."""
-
     from codellama import answers
     from codellama.display import open_display
 
@@ -86,12 +85,21 @@ def _stream(
         if console.stdout_tty and candidates > 1:
             console.write_line(f"── {number + 1} of {candidates} ──")
 
+    # the prompt comes with the first token: until then the line belongs to the progress
+    before = echoed
+
+    def show(chunk: Chunk) -> None:
+        nonlocal before
+        if chunk.index == 0:
+            display.push(before + chunk.text)
+            before = ""
+
     heading(0)
     with open_display(console, language=language, filename=filename) as display:
-        display.push(echoed)
-        done = answers.collect(chunks, lambda chunk: display.push(chunk.text) if chunk.index == 0 else None)
+        done = answers.collect(chunks, show)
     for number, answer in enumerate(done[1:], 1):
-        console.write("" if console.stdout_tty else "\0")
+        if not console.stdout_tty:
+            console.write("\0")
         heading(number)
         with open_display(console, language=language, filename=filename) as display:
             display.push(echoed + answer.text)
