@@ -49,7 +49,7 @@ def test_without_a_tokenizer_it_says_what_ids_need(cli: Cli) -> None:
 
 
 def test_suffix_first(cli: Cli) -> None:
-    out = cli("prompt", "show", "infill", "-q", "a<FILL_ME>b", "--suffix-first").out
+    out = cli("prompt", "show", "infill", "-q", "--suffix-first", stdin=b"a<FILL_ME>b").out
     assert "⟦<s>⟧⟦<PRE>⟧⟦<SUF>⟧b⟦<MID>⟧a\n" in out
 
 
@@ -80,18 +80,20 @@ def test_json(cli: Cli) -> None:
 
 def test_stdin_and_file(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("x = <FILL_ME>\n")
-    from_file = cli("prompt", "show", "infill", "-q", "-f", str(tmp_path / "a.py"), stdin_tty=True)
+    from_file = cli("prompt", "show", "infill", "-q", str(tmp_path / "a.py"), stdin_tty=True)
     assert "⟦<PRE>⟧x = ⟦<SUF>⟧\n⟦<MID>⟧" in from_file.out
     assert cli("prompt", "show", "infill", "-q", stdin=b"x = <FILL_ME>\n").out == from_file.out
+    assert cli("prompt", "show", "infill", "-q", "-", stdin=b"x = <FILL_ME>\n", stdin_tty=True).out == from_file.out
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "complaint"),
     [
         (["complete", "-m", "9b", "x"], 2, "9b: no such model"),
-        (["infill", "no hole"], 2, "one <FILL_ME> must mark the hole"),
-        (["infill", "<FILL_ME> <FILL_ME>"], 2, "one <FILL_ME> must mark the hole"),
-        (["infill", "text", "--prefix", "a"], 2, "--prefix and --suffix take the place of a text"),
+        (["infill", "{tmp}/bad.json"], 2, "one <FILL_ME> must mark the hole"),
+        (["infill", "{tmp}/two.py"], 2, "one <FILL_ME> must mark the hole"),
+        (["infill", "{tmp}/absent.py"], 2, "absent.py: no such file"),
+        (["infill", "{tmp}/two.py", "--prefix", "a"], 2, "--prefix and --suffix take the place of a file"),
         (["infill", "-m", "34b", "--prefix", "a"], 5, "34b cannot infill"),
         (
             ["infill", "-m", "7b-python", "--prefix", "a"],
@@ -108,6 +110,7 @@ def test_stdin_and_file(cli: Cli, tmp_path: Path) -> None:
 )
 def test_bad_input(cli: Cli, tmp_path: Path, arguments: list[str], code: int, complaint: str) -> None:
     (tmp_path / "bad.json").write_text("{")
+    (tmp_path / "two.py").write_text("<FILL_ME> <FILL_ME>")
     (tmp_path / "role.json").write_text('[{"role": "king", "content": "x"}]')
     done = cli("prompt", "show", *[argument.replace("{tmp}", str(tmp_path)) for argument in arguments])
     assert (done.code, done.out) == (code, "")

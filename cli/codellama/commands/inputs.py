@@ -38,6 +38,18 @@ def gather(console: Console, argument: str | None, file: Path | None, example: s
     return Input(text, None if file is None or from_stdin else file.name)
 
 
+def read_one(console: Console, file: Path | None, example: str) -> Input:
+    """One file; without one, or with `-`, standard input.
+
+    Raises InputError on a terminal where no file is named, with the example.
+    """
+    if file is None and console.stdin_tty:
+        raise InputError(f"there is nothing to read; for example: {example}")
+    if file is None or str(file) == "-":
+        return Input(source.read_stdin(console.stdin).text, None)
+    return Input(source.read_file(file).text, file.name)
+
+
 def join(parts: list[str]) -> str:
     """The parts joined by a newline, where the part before does not end in one."""
     joined = ""

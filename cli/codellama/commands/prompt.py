@@ -64,11 +64,10 @@ def show_complete(
 @show_app.command("infill")
 def show_infill(
     ctx: typer.Context,
-    text: Annotated[
-        str | None, typer.Argument(metavar="[TEXT]", help=f"The text, with {FILL_ME} where the hole is.")
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help=f"A file with {FILL_ME} where the hole is; -: stdin.")
     ] = None,
     *,
-    file: FileOption = None,
     prefix: Annotated[str | None, typer.Option(metavar="TEXT", help="What stands before the hole.")] = None,
     suffix: Annotated[str | None, typer.Option(metavar="TEXT", help="What stands after the hole.")] = None,
     suffix_first: Annotated[
@@ -86,12 +85,12 @@ def show_infill(
 
     run: Run = ctx.obj
     if prefix is None and suffix is None:
-        given = inputs.gather(run.console, text, file, f"codellama prompt show infill 'def f(x):\n    {FILL_ME}'")
+        given = inputs.read_one(run.console, file, "codellama prompt show infill --prefix 'def f(' --suffix '):'")
         before, found_hole, after = given.text.partition(FILL_ME)
         if not found_hole or FILL_ME in after:
             raise InputError(f"one {FILL_ME} must mark the hole; or give --prefix and --suffix")
-    elif text is not None or file is not None:
-        raise InputError("--prefix and --suffix take the place of a text: give one or the other")
+    elif file is not None:
+        raise InputError("--prefix and --suffix take the place of a file: give one or the other")
     else:
         before = source.check_argument(prefix or "", "--prefix")
         after = source.check_argument(suffix or "", "--suffix")
