@@ -144,6 +144,21 @@ def test_json_gives_the_same_ids_as_the_model(tiny_tokenizer: Tokenizer) -> None
         assert from_json.control(piece) == tiny_tokenizer.control(piece) is not None
 
 
+def test_a_bare_json_of_code_llamas_pieces_equals_meta(llama7: Tokenizer, tmp_path: Path) -> None:
+    """With merges in the order of the scores; the file is made by the recipe that exports the built-in model."""
+    from training.export import fast_tokenizer
+
+    fast_tokenizer(llama7.path.read_bytes()).save(str(tmp_path / "tokenizer.json"))
+    bare = Tokenizer.load(tmp_path)
+    for case in meta_ids()["complete"]:
+        assert [1, *bare.encode(case["text"])] == case["ids7"], case["text"]
+    for case in meta_ids()["infill"]:
+        assert bare.encode_infill(case["suffix"]) == llama7.encode_infill(case["suffix"])
+    for text in HOSTILE:
+        assert bare.encode(text) == llama7.encode(text)
+    assert bare.control(PRE) == 32007
+
+
 def test_directory_prefers_the_sentencepiece_model(tmp_path: Path) -> None:
     assert Tokenizer.load(TINY).path.name == "tokenizer.model"
     (tmp_path / "tokenizer.json").write_bytes((TINY / "tokenizer.json").read_bytes())

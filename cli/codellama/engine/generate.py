@@ -71,7 +71,8 @@ def generate(
             break
         yield from chunks
         if len(keep) < len(running):
-            cache.batch_select_indices(torch.tensor(keep, device=loaded.device))
+            # on the CPU: with several GPUs the layers' caches lie on different ones, and each takes such an index
+            cache.batch_select_indices(torch.tensor(keep))
             running = [running[index] for index in keep]
         logits = _forward(loaded, [[candidate.ids[-1]] for candidate in running], cache)
 
