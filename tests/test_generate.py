@@ -15,7 +15,7 @@ from codellama import answers, models, prompts
 from codellama.answers import Answer
 from codellama.backends.local import LocalBackend
 from codellama.dialog import Chunk, FinishReason, Prompt, Sampling, Segment
-from codellama.errors import CapabilityError, ContextError
+from codellama.errors import CapabilityError, ContextError, InputError
 from codellama.memory import LoadOptions
 from codellama.models import Model
 from codellama.tokenizer import Tokenizer
@@ -278,6 +278,13 @@ def test_capability_is_checked_before_anything_loads(random_backend: LocalBacken
 def test_streamed_text_equals_the_whole_decode_after_any_text(tiny: LocalBackend, text: str, seed: int) -> None:
     done = answer(tiny, text, temperature=2.0, seed=seed, max_tokens=6)
     assert done.text == tiny.model.tokenizer.decode_infill(done.ids)
+
+
+def test_a_foreign_tokenizer_is_named(tmp_path: Path) -> None:
+    foreign = LocalBackend(models.read(checkpoints.save(tmp_path, vocab_size=300), "foreign"), FLOAT32)
+    (tmp_path / "tokenizer.model").write_bytes((TINY / "tokenizer.model").read_bytes())
+    with pytest.raises(InputError, match="its embedding has 300 rows: tokenizer and weights do not belong together"):
+        next(foreign.stream(completion(foreign, PROMPTS[0]), Sampling()))
 
 
 def test_the_model_knows_its_own_tokenizer(tiny: LocalBackend) -> None:

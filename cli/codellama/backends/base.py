@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from codellama.dialog import Chunk, Prompt, Sampling
-from codellama.errors import ContextError
+from codellama.errors import ContextError, InputError
 from codellama.models import Model
 
 
@@ -34,13 +34,20 @@ class Backend(Protocol):
 def room(model: Model, prompt: Prompt, sampling: Sampling) -> int:
     """How many tokens may be generated: at most max_tokens, at most what the context leaves.
 
-    Raises CapabilityError where the model cannot take such a prompt, ContextError where it leaves no room.
+    Raises CapabilityError where the model cannot take such a prompt, ContextError where it leaves no room, InputError
+    where an id is not the model's.
     """
     model.require(prompt.needs)
-    left = model.context - len(prompt.ids)
+    ids = prompt.ids
+    if ids and max(ids) >= model.vocab_size:
+        raise InputError(
+            f"{model.name}: its tokenizer gives id {max(ids)}, but its embedding has {model.vocab_size} rows: "
+            "tokenizer and weights do not belong together; fetch both again"
+        )
+    left = model.context - len(ids)
     if left < 1:
         raise ContextError(
-            f"the prompt has {len(prompt.ids)} tokens and leaves no room in {model.name}'s context of {model.context}: "
+            f"the prompt has {len(ids)} tokens and leaves no room in {model.name}'s context of {model.context}: "
             "shorten it, or take a model with a longer context"
         )
     return left if sampling.max_tokens is None else min(left, sampling.max_tokens)
