@@ -62,6 +62,19 @@ def test_an_unknown_command_is_named() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "command", ["--help >/dev/full", "prompt show complete -q x >/dev/full", "prompt show complete -q x >&-"]
+)
+def test_output_that_cannot_be_written_is_one_line(command: str) -> None:
+    line = f"{sys.executable} -m codellama {command}"
+    done = subprocess.run(
+        ["bash", "-c", line], capture_output=True, text=True, check=False, env=terminal.environment(),
+        stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_the_tree_of_errors_is_drawn_as_it_is() -> None:
     text = errors.__doc__ or ""
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, CodellamaError)]

@@ -91,9 +91,17 @@ def test_prompt_from_argument_stdin_and_file(
     assert prompt_text(scripted) == expected
 
 
-def test_a_dash_is_stdin(cli: Cli, scripted: list[ScriptedBackend]) -> None:
-    cli("complete", "-q", "-f", "-", stdin=b"from stdin", stdin_tty=True)
+@pytest.mark.parametrize("dash", [["-f", "-"], ["-"]])
+def test_a_dash_is_stdin(cli: Cli, scripted: list[ScriptedBackend], dash: list[str]) -> None:
+    cli("complete", "-q", *dash, stdin=b"from stdin", stdin_tty=True)
     assert prompt_text(scripted) == "from stdin"
+
+
+def test_a_prompt_that_would_be_refused_is_said_by_the_dry_run(cli: Cli) -> None:
+    cli.environ["CODELLAMA_CONTEXT_LENGTH"] = "4"
+    done = cli("complete", "a b c d e f g h", "-m", "tiny", "--dry-run")
+    assert done.code == 0
+    assert "leave no room in tiny's context of 4" in done.err
 
 
 def test_nothing_to_read_gives_an_example(cli: Cli) -> None:
@@ -149,7 +157,7 @@ def test_an_empty_completion_is_no_success(cli: Cli) -> None:
 
 
 def test_the_builtin_model_says_that_it_is_a_demonstration(cli: Cli, scripted: list[ScriptedBackend]) -> None:
-    assert cli("complete", "x").err.count("a small demonstration, not Code Llama") == 1
+    assert cli("complete", "x").err.count("a built-in demonstration answers, not Code Llama") == 1
     assert cli("complete", "x", "-m", "tiny").err == ""
     assert cli("complete", "x", "-q").err == ""
 
@@ -166,6 +174,24 @@ def test_ctrl_c_mid_stream_keeps_what_was_streamed(cli: Cli) -> None:
     assert (done.code, done.out) == (130, "def add")
 
 
+def test_ctrl_c_leaves_json_with_what_there_is(cli: Cli) -> None:
+    say(cli, [], ["one"], ["tw", KeyboardInterrupt()])
+    done = cli("complete", "x", "-q", "--json", "-n", "2")
+    assert done.code == 130
+    answers = json.loads(done.out)["candidates"]
+    assert [(each["text"], each["finish_reason"]) for each in answers] == [("one", "stop"), ("tw", "cancelled")]
+    say(cli, [], [CodellamaError("at once")])
+    assert cli("complete", "x", "-q", "--json").out == ""
+
+
+def test_a_context_beyond_what_the_model_was_made_for_is_said(cli: Cli, scripted: list[ScriptedBackend]) -> None:
+    cli.environ["CODELLAMA_CONTEXT_LENGTH"] = "4096"
+    done = cli("complete", "x", "-m", "tiny")
+    assert (done.code, done.err.count("a context of 4096 is beyond the 1024 tokens that tiny was made for")) == (0, 1)
+    cli.environ["CODELLAMA_CONTEXT_LENGTH"] = "512"
+    assert cli("complete", "x", "-m", "tiny").err == ""
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "complaint"),
     [
@@ -177,8 +203,8 @@ def test_ctrl_c_mid_stream_keeps_what_was_streamed(cli: Cli) -> None:
         ("--dtype int4", 2, "--dtype int4: auto, float32, float16, bfloat16 expected"),
         ("--device tpu", 2, "--device tpu: auto, cpu, cuda"),
         ("--4bit --8bit", 2, "--4bit and --8bit exclude each other"),
-        ("--temperature -1", 2, "temperature must be 0 or more"),
-        ("--temperature nan", 2, "temperature must be 0 or more"),
+        ("--temperature -1", 2, "temperature must be a number from 0 to 100, not -1.0"),
+        ("--temperature nan", 2, "temperature must be a number from 0 to 100, not nan"),
         ("--top-p 0", 2, "top-p must be above 0 and at most 1"),
         ("--max-tokens 0", 2, "max-tokens must be 1 or more"),
         ("--max-tokens -5", 2, "max-tokens must be 1 or more"),
@@ -187,6 +213,12 @@ def test_ctrl_c_mid_stream_keeps_what_was_streamed(cli: Cli) -> None:
         ("--seed -1", 2, "seed must be 0 or more"),
         ("--as poetry", 2, "--as poetry: there are infill, instruct and instruct-70b"),
         ("--lang klingon", 2, "unknown language klingon"),
+        ("--device  ", 2, "--device : auto, cpu, cuda"),
+        ("--stop  ", 2, "stop must be a text, not an empty text"),
+        ("-m  ", 2, "the model's name is empty"),
+        ("-m ./9b", 2, "./9b: no such directory, and no hub id"),
+        ("-m n/x;rm", 2, "n/x;rm: no such directory, and no hub id"),
+        ("-f {tmp}/empty.py", 2, "empty.py is empty; for example"),
         ("--bogus", 2, "No such option: --bogus (`codellama complete --help` tells more)"),
         ("--seed x", 2, "Invalid value for '--seed'"),
     ],
@@ -194,7 +226,10 @@ def test_ctrl_c_mid_stream_keeps_what_was_streamed(cli: Cli) -> None:
 def test_bad_input_is_one_line_and_a_code(
     cli: Cli, scripted: list[ScriptedBackend], tmp_path: Path, arguments: str, code: int, complaint: str
 ) -> None:
-    done = cli("complete", "-q", "x", *arguments.replace("{tmp}", str(tmp_path)).split())
+    (tmp_path / "empty.py").touch()
+    # two spaces at the end: an empty value
+    words = [word for word in arguments.replace("{tmp}", str(tmp_path)).split(" ")][: 2 if "  " in arguments else None]
+    done = cli("complete", "-q", *([] if "empty.py" in arguments else ["x"]), *words)
     assert (done.code, done.out) == (code, "")
     assert complaint in done.err
     assert done.err.startswith("codellama: ")
@@ -296,7 +331,7 @@ def test_program_on_a_terminal_streams_highlighted_code() -> None:
     assert done.code == 0
     screen = terminal.Screen().feed(done.output)
     assert "def fibonacci(n):" in screen.text
-    assert "a small demonstration, not Code Llama" in screen.text.replace("\n", " ")
+    assert "a built-in demonstration answers, not Code Llama" in screen.text.replace("\n", " ")
     assert screen.style_of("def") != screen.style_of("fibonacci")
     assert b"loading" in done.output, "progress was shown"
     assert "loading" not in screen.text, "and is gone"

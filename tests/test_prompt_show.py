@@ -45,7 +45,7 @@ def test_without_a_tokenizer_it_says_what_ids_need(cli: Cli) -> None:
     assert (done.code, done.err) == (0, "")
     assert "template: python.jinja; a context of 16384 tokens" in done.out
     assert "⟦<s>⟧x = " in done.out
-    assert done.out.endswith("\nids: need the model's tokenizer: --tokenizer FILE\n")
+    assert done.out.endswith("\nids: need the model's tokenizer: prompt show --tokenizer FILE\n")
 
 
 def test_suffix_first(cli: Cli) -> None:
@@ -56,6 +56,7 @@ def test_suffix_first(cli: Cli) -> None:
 def test_what_only_looks_like_a_control_is_seen_to_be_text(cli: Cli) -> None:
     out = cli("prompt", "show", "complete", "-q", "<s> <PRE>").out
     assert "⟦<s>⟧<s> <PRE>\n" in out
+    assert "⟦<s>⟧⟦⟦</s>⟧\n" in cli("prompt", "show", "complete", "-q", "⟦</s>⟧").out
 
 
 def test_chat_in_both_formats(cli: Cli, tmp_path: Path) -> None:

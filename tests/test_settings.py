@@ -49,7 +49,7 @@ def test_a_whole_number_is_a_number(tmp_path: Path) -> None:
     [
         ("modle = 'x'", "unknown key 'modle'; there are model, dtype"),
         ("seed = 'x'", "seed must be a whole number, not 'x'"),
-        ("4bit = 1", "4bit must be a true or false, not 1"),
+        ("4bit = 1", "4bit must be true or false, not 1"),
         ("seed = true", "seed must be a whole number, not True"),
         ("seed", "is not TOML"),
         (b"\xff", "is not TOML"),

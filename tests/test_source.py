@@ -98,6 +98,15 @@ def test_f35_what_is_no_regular_text_file_is_refused_at_once(tmp_path: Path) -> 
             source.read_file(tmp_path / name)
 
 
+def test_a_pipe_that_is_open_already_is_read() -> None:
+    """What a shell's <(command) gives."""
+    reader, writer = os.pipe()
+    os.write(writer, b"x = 1\n")
+    os.close(writer)
+    assert source.read_file(Path(f"/dev/fd/{reader}")).text == "x = 1\n"
+    os.close(reader)
+
+
 def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "loop.py"
     path.symlink_to(path)

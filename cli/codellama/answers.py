@@ -35,25 +35,38 @@ def report(chunks: Iterable[Chunk], update: Callable[[Progress], None]) -> Itera
             yield chunk
 
 
+class Collector:
+    """Puts the chunks of a request together; `answers` may be asked for at any time."""
+
+    def __init__(self) -> None:
+        self._chunks: dict[int, list[Chunk]] = {}
+        self._timings: Timings | None = None
+
+    def add(self, chunk: Chunk) -> None:
+        self._chunks.setdefault(chunk.index, []).append(chunk)
+        self._timings = chunk.timings or self._timings
+
+    def answers(self) -> list[Answer]:
+        """By the candidates' numbers; one that has not ended counts as cancelled."""
+        return [
+            Answer(
+                "".join(chunk.text for chunk in chunks),
+                tuple(id for chunk in chunks for id in chunk.ids),
+                sum(chunk.logprob for chunk in chunks),
+                chunks[-1].finish_reason or FinishReason.CANCELLED,
+                self._timings,
+            )
+            for _, chunks in sorted(self._chunks.items())
+        ]
+
+
 def collect(chunks: Iterable[Chunk], each: Callable[[Chunk], None] = lambda chunk: None) -> list[Answer]:
-    """The answers, by the candidates' numbers; `each` sees every chunk as it comes."""
-    texts: dict[int, list[str]] = {}
-    ids: dict[int, list[int]] = {}
-    logprobs: dict[int, float] = {}
-    ends: dict[int, FinishReason] = {}
-    timings: Timings | None = None
+    """The answers of a whole stream; `each` sees every chunk as it comes."""
+    collector = Collector()
     for chunk in chunks:
         each(chunk)
-        texts.setdefault(chunk.index, []).append(chunk.text)
-        ids.setdefault(chunk.index, []).extend(chunk.ids)
-        logprobs[chunk.index] = logprobs.get(chunk.index, 0.0) + chunk.logprob
-        if chunk.finish_reason:
-            ends[chunk.index] = chunk.finish_reason
-        timings = chunk.timings or timings
-    return [
-        Answer("".join(texts[index]), tuple(ids[index]), logprobs[index], ends[index], timings)
-        for index in sorted(ends)
-    ]
+        collector.add(chunk)
+    return collector.answers()
 
 
 def as_json(model: Model, prompt: Prompt, sampling: Sampling, answers: list[Answer], echoed: str = "") -> str:

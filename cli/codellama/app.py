@@ -60,6 +60,11 @@ def run(arguments: Sequence[str], state: Run) -> int:
         return ExitCode.USAGE
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
+    except OSError as error:
+        # help or a version that cannot be printed, a disk that fails: whatever no command knows more of
+        console.error(" ".join(filter(None, [error.filename and f"{error.filename}:", error.strerror or str(error)])))
+        console.abandon_stdout()
+        return ExitCode.FAILED
 
 
 def _explain(error: TyperException, console: Console) -> None:

@@ -40,6 +40,13 @@ def _abandon(stream: IO[str] | IO[bytes]) -> None:
         os.close(null)
 
 
+def _closed() -> BytesIO:
+    """What stands for a standard output that the program was started without: to write to it is an error."""
+    stream = BytesIO()
+    stream.close()
+    return stream
+
+
 def _is_terminal(stream: IO[str] | IO[bytes]) -> bool:
     # ValueError: the stream is closed
     with suppress(ValueError):
@@ -76,7 +83,7 @@ class Console:
     def from_process(cls, *, quiet: bool = False) -> Console:
         # a stream is None where the process was started with its descriptor closed (`>&-`)
         stdin: BinaryIO = sys.stdin.buffer if sys.stdin is not None else BytesIO()
-        stdout: BinaryIO = sys.stdout.buffer if sys.stdout is not None else BytesIO()
+        stdout: BinaryIO = sys.stdout.buffer if sys.stdout is not None else _closed()
         stderr: TextIO = sys.stderr if sys.stderr is not None else StringIO()
         return cls(
             stdin, stdout, stderr, _is_terminal(stdin), _is_terminal(stdout), _is_terminal(stderr), os.environ, quiet
@@ -145,6 +152,8 @@ class Console:
             if error.errno in (errno.EPIPE, errno.ECONNRESET) or (error.errno == errno.EIO and self.stdout_tty):
                 raise ReaderGoneError("nobody reads standard output any more") from None
             raise CodellamaError(f"cannot write to standard output: {error.strerror}") from error
+        except ValueError:
+            raise CodellamaError("cannot write to standard output: it is closed") from None
 
     def abandon_stdout(self) -> None:
         """Point standard output to /dev/null, so that the interpreter has nothing to complain about at exit."""

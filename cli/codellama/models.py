@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -21,6 +22,7 @@ CARD = "codellama.json"
 CHAT_FORMATS: tuple[ChatFormat, ...] = ("instruct", "instruct-70b")
 VARIANTS: tuple[Variant, ...] = ("base", "python", "instruct")
 TINY = "tiny"
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class Model:
     # rows of the embedding
     demonstration: bool = False
     # True: not Code Llama, but the built-in model
+    trained_context: int | None = None
+    # tokens it was made for, where `context` was set to something else; None: it was not
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -106,6 +110,8 @@ def find(name: str, settings: Settings, environ: Mapping[str, str], *, absent_ok
     With absent_ok a catalogue model that is not on this machine is given too, without a directory.
     Raises InputError for everything else, naming the way out.
     """
+    if not name:
+        raise InputError("the model's name is empty")
     path = Path(name).expanduser()
     if path.is_dir():
         return _contextual(read(path, path.name or str(path), _cached_entry(path)), settings)
@@ -116,7 +122,7 @@ def find(name: str, settings: Settings, environ: Mapping[str, str], *, absent_ok
     for directory in [settings.models / entry.name] if entry else []:
         if (directory / "config.json").is_file():
             return _contextual(read(directory, entry.name if entry else name, entry), settings)
-    if hub_id.count("/") == 1 and not name.startswith((".", "/", "~")):
+    if _HUB_ID.fullmatch(hub_id):
         snapshot = _cached_snapshot(hub_id, environ)
         if snapshot:
             return _contextual(read(snapshot, entry.name if entry else name, entry), settings)
@@ -126,6 +132,8 @@ def find(name: str, settings: Settings, environ: Mapping[str, str], *, absent_ok
         return _contextual(_of(entry, None, entry.context, entry.vocab_size), settings)
     if path.exists():
         raise InputError(f"{name}: is a file; a model is a directory with config.json")
+    if "/" in name:
+        raise InputError(f"{name}: no such directory, and no hub id")
     raise InputError(
         f"{name}: no such model: name a directory, {TINY}, one of {', '.join(catalogue.names())}, or a hub id"
     )
@@ -207,12 +215,12 @@ def _contextual(model: Model, settings: Settings) -> Model:
         return model
     if length < 1:
         raise InputError(f"context_length (CODELLAMA_CONTEXT_LENGTH) must be at least 1, not {length}")
-    return replace(model, context=length)
+    return replace(model, context=length, trained_context=model.context)
 
 
 def _absent(name: str, hub_id: str) -> str:
-    files = '"*.safetensors" "*.json" tokenizer.model'
-    return f"{name} is not on this machine; `hf download {hub_id} --include {files}` fetches it"
+    files = '--include "*.safetensors" --include "*.json" --include tokenizer.model'
+    return f"{name} is not on this machine; `hf download {hub_id} {files}` fetches it"
 
 
 def _cache(environ: Mapping[str, str]) -> Path:

@@ -76,7 +76,7 @@ def _from_file(path: Path) -> dict[str, Any]:
         if kind is float and type(value) is int:
             value = values[key] = float(value)
         if type(value) is not kind:
-            raise InputError(f"{path}: {key} must be a {_kind_name(kind)}, not {value!r}")
+            raise InputError(f"{path}: {key} must be {_kind_name(kind)}, not {value!r}")
     return values
 
 
@@ -89,9 +89,9 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
         try:
             values[key] = KEYS[key](text)
         except ValueError:
-            raise InputError(f"{variable} must be a {_kind_name(KEYS[key])}, not {text!r}") from None
+            raise InputError(f"{variable} must be {_kind_name(KEYS[key])}, not {text!r}") from None
     return values
 
 
 def _kind_name(kind: type) -> str:
-    return {str: "text", bool: "true or false", int: "whole number", float: "number"}[kind]
+    return {str: "text", bool: "true or false", int: "a whole number", float: "a number"}[kind]

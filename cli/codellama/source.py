@@ -14,6 +14,8 @@ from codellama.errors import InputError
 LIMIT = 4 * 1024 * 1024
 # bytes: ten times what a context of 100,000 tokens holds (about 4 bytes a token)
 STDIN = "standard input"
+_OPEN = ("/dev/fd/", "/proc/self/fd/", "/dev/stdin")
+# what a shell's <(command) gives: a pipe that is open already, so that opening it waits for nobody
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +45,10 @@ def read_file(path: Path) -> Source:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
             raise InputError(f"{path}: is a directory, not a file")
-        if not stat.S_ISREG(mode):
+        if not stat.S_ISREG(mode) and not str(path).startswith(_OPEN):
             raise InputError(f"{path}: is not a regular file; pipe its content to standard input instead")
         with path.open("rb") as stream:
-            raw = stream.read(LIMIT + 1)
+            raw = _read(stream)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except OSError as error:
@@ -59,16 +61,21 @@ def read_file(path: Path) -> Source:
 def read_stdin(stream: BinaryIO) -> Source:
     """Read to the end, or to LIMIT: an endless stream is refused there. Raises InputError."""
     try:
-        # in pieces: one large read would reserve all the memory at once
-        raw = bytearray()
-        while len(raw) <= LIMIT:
-            piece = stream.read(min(65536, LIMIT + 1 - len(raw)))
-            if not piece:
-                break
-            raw += piece
+        raw = _read(stream)
     except OSError as error:
         raise InputError(f"{STDIN}: cannot be read: {error.strerror}") from None
-    return decode(bytes(raw), STDIN)
+    return decode(raw, STDIN)
+
+
+def _read(stream: BinaryIO) -> bytes:
+    """All there is, up to a byte more than LIMIT; in pieces, since one large read would reserve all the memory."""
+    raw = bytearray()
+    while len(raw) <= LIMIT:
+        piece = stream.read(min(65536, LIMIT + 1 - len(raw)))
+        if not piece:
+            break
+        raw += piece
+    return bytes(raw)
 
 
 def decode(raw: bytes, name: str, path: Path | None = None) -> Source:

@@ -14,7 +14,7 @@ from codellama.errors import NoCompletionError
 if TYPE_CHECKING:
     from codellama.answers import Answer
     from codellama.console import Console
-    from codellama.dialog import Chunk
+    from codellama.dialog import Chunk, Sampling
 
 EXAMPLE = "codellama complete 'def fibonacci('"
 
@@ -22,7 +22,7 @@ EXAMPLE = "codellama complete 'def fibonacci('"
 @with_shared
 def complete(
     ctx: typer.Context,
-    text: Annotated[str | None, typer.Argument(metavar="[PROMPT]", help="The text to go on with.")] = None,
+    text: Annotated[str | None, typer.Argument(metavar="PROMPT", help="The text to go on with.")] = None,
     *,
     file: Annotated[
         Path | None, typer.Option("--file", "-f", metavar="FILE", help="Read the text from a file; -: standard input.")
@@ -40,17 +40,21 @@ def complete(
     shared: Shared,
 ) -> None:
     """Go on with a text: an argument, a file, standard input, or all three joined by newlines."""
-    from codellama import answers, prompts
+    from codellama import answers, prompts, source
     from codellama.backends.base import room
     from codellama.commands import inputs, prompt
+    from codellama.highlight import lexer_name
 
     run: Run = ctx.obj
     console = run.console
     shared.apply_quiet(run)
     given = inputs.gather(console, text, file, EXAMPLE)
+    stops = tuple(source.check_argument(each, "--stop") for each in stop or ())
+    if language:
+        lexer_name(language=language)
     sampling = shared.sampling(
         # the reference's own defaults for completion
-        run, temperature=0.2, top_p=0.9, max_tokens=256, candidates=candidates, stop=tuple(stop or ()),
+        run, temperature=0.2, top_p=0.9, max_tokens=256, candidates=candidates, stop=stops,
     )  # fmt: skip
     options = shared.load_options(run)
     model = shared.find_model(run, absent_ok=dry_run)
@@ -67,11 +71,16 @@ def complete(
     with console.progress(model.name) as line:
         chunks = answers.report(backend.stream(made, sampling), line.update)
         if as_json:
-            done = answers.collect(chunks)
-            console.write_line(answers.as_json(model, made, sampling, done, echoed))
+            collector = answers.Collector()
+            try:
+                done = answers.collect(chunks, collector.add)
+            finally:
+                # after Ctrl-C or a failure too: what there is, marked as cancelled
+                if there := collector.answers():
+                    console.write_line(answers.as_json(model, made, sampling, there, echoed))
         else:
             done = _stream(console, chunks, echoed, candidates, language, given.filename)
-    _say_how_it_ended(console, done, model.context - len(made.ids))
+    _say_how_it_ended(console, done, sampling, model.context - len(made.ids))
 
 
 def _stream(
@@ -106,9 +115,10 @@ def _stream(
     return done
 
 
-def _say_how_it_ended(console: Console, done: list[Answer], left: int) -> None:
+def _say_how_it_ended(console: Console, done: list[Answer], sampling: Sampling, left: int) -> None:
     if not any(answer.text.strip() for answer in done):
-        raise NoCompletionError("the model ended the text at once: try another prompt, or --temperature 0.8")
+        what = "nothing came before the end or a --stop text" if sampling.stop else "the model ended the text at once"
+        raise NoCompletionError(f"{what}: try another prompt, or --temperature 0.8")
     cut = [len(answer.ids) for answer in done if answer.finish_reason == "length"]
     if cut:
         way_out = "the context is full" if max(cut) >= left else "--max-tokens N takes more"

@@ -20,12 +20,14 @@ class Input:
 def gather(console: Console, argument: str | None, file: Path | None, example: str) -> Input:
     """File, standard input and argument, in this order, each on a line of its own.
 
-    Standard input is read where it is no terminal. `-` as the file is standard input too, also on a terminal.
-    Raises InputError where there is nothing to read, with the example.
+    Standard input is read where it is no terminal. `-` as the file or the argument is standard input, also on a
+    terminal. Raises InputError where there is nothing to read, with the example.
     """
-    from_stdin = str(file) == "-" if file else False
+    from_stdin = argument == "-" or str(file) == "-"
+    argument = None if argument == "-" else argument
+    file = None if str(file) == "-" else file
     parts: list[str] = []
-    if file and not from_stdin:
+    if file:
         parts.append(source.read_file(file).text)
     if from_stdin or not console.stdin_tty:
         parts.append(source.read_stdin(console.stdin).text)
@@ -33,9 +35,10 @@ def gather(console: Console, argument: str | None, file: Path | None, example: s
         parts.append(source.check_argument(argument, "the argument"))
     text = join(parts)
     if not text:
-        what = "there is nothing to read" if console.stdin_tty else "standard input is empty"
+        asked = "the argument is empty" if argument == "" else "there is nothing to read"
+        what = f"{file} is empty" if file else asked if console.stdin_tty else "standard input is empty"
         raise InputError(f"{what}; for example: {example}")
-    return Input(text, None if file is None or from_stdin else file.name)
+    return Input(text, file.name if file else None)
 
 
 def read_one(console: Console, file: Path | None, example: str) -> Input:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, wraps
@@ -23,10 +22,7 @@ if TYPE_CHECKING:
     from codellama.settings import Settings
 
 MOST_CANDIDATES = 64
-DEMONSTRATION = (
-    "using the built-in model: a small demonstration, not Code Llama; "
-    "-m 7b (or any model directory) takes a real one, once it is on this machine: see the README, Getting a model"
-)
+DEMONSTRATION = "a built-in demonstration answers, not Code Llama; to get that: README, Getting a model; then -m 7b"
 
 
 def open_local(model: Model, options: LoadOptions, tokens: int) -> Backend:
@@ -64,11 +60,15 @@ class Shared:
     four_bit: Annotated[bool, typer.Option("--4bit", help="Quantise to 4 bit (nf4) on loading.")] = False
     eight_bit: Annotated[bool, typer.Option("--8bit", help="Quantise to 8 bit on loading.")] = False
     device: Annotated[str | None, typer.Option(metavar="DEVICE", help="auto, cuda, cuda:1, 1 or cpu.")] = None
-    temperature: Annotated[float | None, typer.Option(metavar="T", help="0: always the likeliest token.")] = None
-    top_p: Annotated[float | None, typer.Option(metavar="P", help="Draw from the likeliest tokens up to P.")] = None
+    temperature: Annotated[
+        float | None, typer.Option(metavar="T", help="0: always the likeliest token. In complete 0.2.")
+    ] = None
+    top_p: Annotated[
+        float | None, typer.Option(metavar="P", help="Draw from the likeliest tokens up to P. In complete 0.9.")
+    ] = None
     top_k: Annotated[int | None, typer.Option(metavar="K", help="Draw from the K likeliest tokens; 0: all.")] = None
     seed: Annotated[int | None, typer.Option(metavar="N", help="The same seed draws the same text.")] = None
-    max_tokens: Annotated[int | None, typer.Option(metavar="N", help="Tokens to generate at most.")] = None
+    max_tokens: Annotated[int | None, typer.Option(metavar="N", help="Tokens to generate at most; 256.")] = None
     repetition_penalty: Annotated[
         float | None, typer.Option(metavar="X", help="Make what was said less likely; 1: do not.")
     ] = None
@@ -93,6 +93,11 @@ class Shared:
             run.console.note(DEMONSTRATION)
         model = model.insist(self.insist)
         model.require(need)
+        if model.trained_context is not None and model.context > model.trained_context:
+            run.console.note(
+                f"a context of {model.context} is beyond the {model.trained_context} tokens that {model.name} was made "
+                "for: it may get worse there"
+            )
         return model
 
     def load_options(self, run: Run) -> LoadOptions:
@@ -106,9 +111,9 @@ class Shared:
         if four and eight:
             raise InputError("--4bit and --8bit exclude each other: choose one")
         return LoadOptions(
-            dtype=settings.pick("dtype", self.dtype) or "auto",
+            dtype=_first(settings.pick("dtype", self.dtype), "auto"),
             quantisation="4bit" if four else "8bit" if eight else None,
-            device=settings.pick("device", self.device) or "auto",
+            device=_first(settings.pick("device", self.device), "auto"),
         )
 
     def sampling(
@@ -146,19 +151,20 @@ class Shared:
 def check(sampling: Sampling) -> None:
     """Raise InputError for what is out of range, whether it came from a flag or from config.toml."""
     penalty, ngram = sampling.repetition_penalty, sampling.no_repeat_ngram
-    rules = {
-        "temperature must be 0 or more": math.isfinite(sampling.temperature) and sampling.temperature >= 0,
-        "top-p must be above 0 and at most 1": 0 < sampling.top_p <= 1,
-        "top-k must be 0 or more": sampling.top_k >= 0,
-        "seed must be 0 or more and below 2^63": 0 <= sampling.seed < 2**63,
-        "max-tokens must be 1 or more": sampling.max_tokens is None or sampling.max_tokens >= 1,
-        f"candidates must be 1 to {MOST_CANDIDATES}": 1 <= sampling.candidates <= MOST_CANDIDATES,
-        "repetition-penalty must be above 0": penalty is None or (math.isfinite(penalty) and penalty > 0),
-        "no-repeat-ngram must be 0 or more": ngram is None or ngram >= 0,
-    }
-    for rule, holds in rules.items():
+    rules: list[tuple[str, object, str, bool]] = [
+        ("temperature", sampling.temperature, "a number from 0 to 100", 0 <= sampling.temperature <= 100),
+        ("top-p", sampling.top_p, "above 0 and at most 1", 0 < sampling.top_p <= 1),
+        ("top-k", sampling.top_k, "0 or more", sampling.top_k >= 0),
+        ("seed", sampling.seed, "0 or more and below 2^63", 0 <= sampling.seed < 2**63),
+        ("max-tokens", sampling.max_tokens, "1 or more", sampling.max_tokens is None or sampling.max_tokens >= 1),
+        ("candidates", sampling.candidates, f"1 to {MOST_CANDIDATES}", 1 <= sampling.candidates <= MOST_CANDIDATES),
+        ("repetition-penalty", penalty, "above 0 and at most 100", penalty is None or 0 < penalty <= 100),
+        ("no-repeat-ngram", ngram, "0 or more", ngram is None or ngram >= 0),
+        ("stop", "an empty text", "a text", "" not in sampling.stop),
+    ]
+    for name, value, wanted, holds in rules:
         if not holds:
-            raise InputError(f"{rule}, in flags as in config.toml")
+            raise InputError(f"{name} must be {wanted}, not {value}")
 
 
 def tokens_needed(model: Model, prompt: Prompt, sampling: Sampling) -> int:

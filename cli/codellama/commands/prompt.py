@@ -42,7 +42,7 @@ QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No notes.")]
 @show_app.command("complete")
 def show_complete(
     ctx: typer.Context,
-    text: Annotated[str | None, typer.Argument(metavar="[PROMPT]", help="The text to go on with.")] = None,
+    text: Annotated[str | None, typer.Argument(metavar="PROMPT", help="The text to go on with.")] = None,
     *,
     file: FileOption = None,
     model: ModelOption = None,
@@ -56,7 +56,9 @@ def show_complete(
 
     run: Run = ctx.obj
     given = inputs.gather(run.console, text, file, "codellama prompt show complete 'def fibonacci('")
-    found = Shared(model=model, quiet=quiet).find_model(run, absent_ok=True)
+    shared = Shared(model=model, quiet=quiet)
+    shared.apply_quiet(run)
+    found = shared.find_model(run, absent_ok=True)
     made = prompts.render(found.template, tokenizer_of(found, tokenizer), text=given.text)
     show(run.console, found, made, as_json=as_json)
 
@@ -65,7 +67,7 @@ def show_complete(
 def show_infill(
     ctx: typer.Context,
     file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help=f"A file with {FILL_ME} where the hole is; -: stdin.")
+        Path | None, typer.Argument(metavar="FILE", help=f"A file with {FILL_ME} where the hole is; -: stdin.")
     ] = None,
     *,
     prefix: Annotated[str | None, typer.Option(metavar="TEXT", help="What stands before the hole.")] = None,
@@ -94,7 +96,9 @@ def show_infill(
     else:
         before = source.check_argument(prefix or "", "--prefix")
         after = source.check_argument(suffix or "", "--suffix")
-    found = Shared(model=model, insist=insist, quiet=quiet).find_model(run, "infill", absent_ok=True)
+    shared = Shared(model=model, insist=insist, quiet=quiet)
+    shared.apply_quiet(run)
+    found = shared.find_model(run, "infill", absent_ok=True)
     made = prompts.render(
         "infill", tokenizer_of(found, tokenizer), prefix=before, suffix=after, suffix_first=suffix_first
     )
@@ -104,7 +108,7 @@ def show_infill(
 @show_app.command("chat")
 def show_chat(
     ctx: typer.Context,
-    question: Annotated[str | None, typer.Argument(metavar="[QUESTION]", help="What is asked.")] = None,
+    question: Annotated[str | None, typer.Argument(metavar="QUESTION", help="What is asked.")] = None,
     *,
     file: FileOption = None,
     system: Annotated[
@@ -133,6 +137,7 @@ def show_chat(
         given = inputs.gather(run.console, question, file, "codellama prompt show chat 'how do I reverse a list?'")
         messages.append(Message("user", given.text))
     shared = Shared(model=model, insist=insist, quiet=quiet)
+    shared.apply_quiet(run)
     found = shared.find_model(run, absent_ok=True)
     format_ = found.chat_format or "instruct"
     found.require(format_)
@@ -150,19 +155,25 @@ def tokenizer_of(model: Model, path: Path | None = None) -> Tokenizer | None:
 
 
 def show(console: Console, model: Model, prompt: Prompt, *, as_json: bool = False) -> None:
-    """Print a prompt; control pieces stand in ⟦⟧, so that a text that only looks like one does not."""
+    """Print a prompt. Control pieces stand in ⟦⟧; a ⟦ of the text itself is doubled, so that none looks like one."""
+    if prompt.has_ids and len(prompt.ids) >= model.context:
+        console.warn(
+            f"{len(prompt.ids)} tokens leave no room in {model.name}'s context of {model.context}: refused as it is"
+        )
     if as_json:
         console.write_line(json.dumps(_as_dict(model, prompt)))
         return
     stops = ", ".join(_bare(piece) for piece in prompt.stop_pieces)
     count = f"{len(prompt.ids)} of {model.context} tokens" if prompt.has_ids else f"a context of {model.context} tokens"
-    ids = " ".join(map(str, prompt.ids)) if prompt.has_ids else "need the model's tokenizer: --tokenizer FILE"
+    ids = (
+        " ".join(map(str, prompt.ids)) if prompt.has_ids else "need the model's tokenizer: prompt show --tokenizer FILE"
+    )
     rows = [(s.label, "" if s.ids is None else str(len(s.ids)), _shown(s)) for s in prompt.segments]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:2]
     lines = [
         f"model: {model.name}; template: {prompt.template}; {count}; ends at {stops}",
         "",
-        "".join(_name(segment) if segment.control else segment.text for segment in prompt.segments),
+        "".join(_name(s) if s.control else s.text.replace("⟦", "⟦⟦") for s in prompt.segments),
         "",
         "segments (label, tokens, text):",
         *(f"  {label:{widths[0]}}  {tokens:>{widths[1]}}  {text}" for label, tokens, text in rows),
