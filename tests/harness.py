@@ -32,11 +32,14 @@ class Cli:
 
     environ: dict[str, str] = field(default_factory=dict)
     backend: Callable[[Model], Backend] | None = None
+    options: LoadOptions | None = None
+    # those of the last backend that was opened
 
     def __call__(self, *arguments: str, stdin: bytes = b"", stdin_tty: bool = False) -> Result:
         console = Console(io.BytesIO(stdin), io.BytesIO(), io.StringIO(), stdin_tty=stdin_tty, environ=self.environ)
 
         def opened(model: Model, options: LoadOptions, tokens: int) -> Backend:
+            self.options = options
             return self.backend(model) if self.backend else open_local(model, options, tokens)
 
         code = app.run(arguments, Run(console, opened))

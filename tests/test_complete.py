@@ -66,6 +66,16 @@ def test_settings_hold_where_a_flag_does_not(cli: Cli, scripted: list[ScriptedBa
     assert (sampling.temperature, sampling.max_tokens) == (0.7, 6)
 
 
+def test_a_flag_for_one_quantisation_beats_a_setting_for_the_other(cli: Cli, scripted: list[ScriptedBackend]) -> None:
+    home = Path(cli.environ["CODELLAMA_HOME"])
+    home.mkdir()
+    (home / "config.toml").write_text('4bit = true\ndtype = "float16"\n')
+    for flags, quantisation in (([], "4bit"), (["--8bit"], "8bit"), (["--4bit"], "4bit")):
+        assert cli("complete", "x", "-q", *flags).code == 0
+        assert cli.options
+        assert (cli.options.quantisation, cli.options.dtype, cli.options.device) == (quantisation, "float16", "auto")
+
+
 @pytest.mark.parametrize(
     ("argument", "stdin", "file", "expected"),
     [

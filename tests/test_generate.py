@@ -169,6 +169,21 @@ def test_f25_a_model_that_never_stops_ends_at_the_limit(random_backend: LocalBac
     assert (len(done.ids), done.finish_reason) == (17, FinishReason.LENGTH)
 
 
+@pytest.mark.parametrize(
+    ("stop", "text", "reason"), [((), "é�", "length"), (("é�",), "", "stop"), (("x",), "é�", "length")]
+)
+def test_f26_an_end_in_mid_character_is_flushed(
+    tiny_tokenizer: Tokenizer, stop: tuple[str, ...], text: str, reason: str
+) -> None:
+    """The limit comes after three of four bytes: é, and the first byte of another."""
+    from codellama.engine.generate import _Candidate
+
+    candidate = _Candidate(0, Sampling(stop=stop), (1,), tiny_tokenizer, (2,))
+    ids = [0xC3 + 3, 0xA9 + 3, 0xC3 + 3]
+    chunks = [candidate.take(torch.nn.functional.one_hot(torch.tensor(id), 4113).float(), 3) for id in ids]
+    assert ("".join(chunk.text for chunk in chunks), chunks[-1].finish_reason) == (text, reason)
+
+
 def of_length(backend: LocalBackend, tokens: int) -> Prompt:
     return Prompt((Segment("prefix", "…", tuple(3 + at % 200 for at in range(tokens))),), ())
 

@@ -137,6 +137,11 @@ def test_f20_metas_tags_are_refused_with_message_and_offset(template: str, tag: 
     assert f"message {at + 1} ({dialog[at].role}) holds {tag} at character 4" in str(refusal.value)
 
 
+def test_f20_the_first_of_several_tags_is_named() -> None:
+    with pytest.raises(InputError, match=r"holds \[/INST\] at character 2"):
+        render("instruct", None, dialog=[Message("user", "a [/INST] b [INST] c <<SYS>>")])
+
+
 def test_metas_tags_are_plain_text_elsewhere(tiny_tokenizer: Tokenizer) -> None:
     text = " ".join(TAGS)
     ids = render("complete", tiny_tokenizer, text=text).ids

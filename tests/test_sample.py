@@ -42,6 +42,13 @@ def test_top_p_equals_transformers(seed: int, p: float) -> None:
     assert torch.equal(top_p(logits, p), expected)
 
 
+def test_top_p_that_a_set_reaches_exactly_keeps_no_more() -> None:
+    logits = torch.tensor([0.5, 0.25, 0.25]).log()
+    expected = TopPLogitsWarper(0.5)(torch.empty(0), logits[None])[0]
+    assert torch.equal(top_p(logits, 0.5), expected)
+    assert expected.isinf().tolist() == [False, True, True]
+
+
 @given(seeds, st.integers(1, 30), st.floats(0.5, 3.0))
 def test_penalty_equals_transformers(seed: int, length: int, penalty: float) -> None:
     logits, seen = logits_of(seed), seen_of(seed, length)

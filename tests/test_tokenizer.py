@@ -113,6 +113,13 @@ def test_streaming_equals_sentencepiece_on_any_ids(tiny_tokenizer: Tokenizer, da
     assert tiny_tokenizer.decode(ids) == sentencepiece.decode(ids)
 
 
+def test_a_control_between_two_bytes_breaks_their_character(tiny_tokenizer: Tokenizer) -> None:
+    """As for SentencePiece: C2 and 80 would be a character, but not with a bos between them."""
+    sentencepiece = SentencePieceProcessor(model_file=str(TINY / "tokenizer.model"))
+    ids = [0xC2 + 3, 1, 0x80 + 3]
+    assert tiny_tokenizer.decode_infill(ids) == sentencepiece.decode(ids) == "��"
+
+
 def test_f26_no_replacement_character_while_a_character_is_in_flight(tokenizer: Tokenizer) -> None:
     text = "# 👩‍👩‍👧‍👦 日本 é\n"
     stream = tokenizer.stream()

@@ -69,8 +69,8 @@ def top_p(logits: torch.Tensor, p: float) -> torch.Tensor:
     """Keep the smallest set of likeliest tokens whose probabilities sum to p or more; 1: all."""
     if p >= 1:
         return logits
-    ordered, order = logits.sort(descending=True)
-    probabilities = ordered.softmax(-1)
-    beyond = probabilities.cumsum(-1) - probabilities >= p
-    beyond[0] = False
+    # from the unlikeliest up, as transformers sums: the other way rounding decides otherwise at some p
+    ordered, order = logits.sort()
+    beyond = ordered.softmax(-1).cumsum(-1) <= 1 - p
+    beyond[-1] = False
     return logits.index_fill(0, order[beyond], -torch.inf)
