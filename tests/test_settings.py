@@ -15,13 +15,13 @@ def load(home: Path, toml: str | bytes | None = None, **environ: str) -> Setting
 
 
 def test_flag_over_environment_over_file_over_default(tmp_path: Path) -> None:
-    assert load(tmp_path).pick("model", None) is None
+    assert load(tmp_path).pick("model") is None
     settings = load(tmp_path, 'model = "from-file"\ntop_k = 5\n')
-    assert settings.pick("model", None) == "from-file"
+    assert settings.pick("model") == "from-file"
     settings = load(tmp_path, CODELLAMA_MODEL="from-environment")
-    assert settings.pick("model", None) == "from-environment"
+    assert settings.pick("model") == "from-environment"
     assert settings.pick("model", "from-flag") == "from-flag"
-    assert settings.pick("top_k", None) == 5
+    assert settings.pick("top_k") == 5
     assert settings.pick("top_k", 0) == 0
 
 
@@ -36,12 +36,12 @@ def test_without_home_the_platforms_directories_hold(tmp_path: Path, monkeypatch
     (tmp_path / "config" / "codellama").mkdir(parents=True)
     (tmp_path / "config" / "codellama" / "config.toml").write_text("seed = 3")
     settings = Settings.load({})
-    assert settings.pick("seed", None) == 3
+    assert settings.pick("seed") == 3
     assert settings.models == tmp_path / "data" / "codellama" / "models"
 
 
 def test_a_whole_number_is_a_number(tmp_path: Path) -> None:
-    assert load(tmp_path, "temperature = 1").pick("temperature", None) == 1.0
+    assert load(tmp_path, "temperature = 1").pick("temperature") == 1.0
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_a_config_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 def test_a_variable_that_is_no_number_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="CODELLAMA_CONTEXT_LENGTH must be a whole number, not 'many'"):
         load(tmp_path, CODELLAMA_CONTEXT_LENGTH="many")
-    assert load(tmp_path, CODELLAMA_CONTEXT_LENGTH="4096").pick("context_length", None) == 4096
+    assert load(tmp_path, CODELLAMA_CONTEXT_LENGTH="4096").pick("context_length") == 4096
 
 
 def test_keys_are_options_or_settings_of_their_own() -> None:

@@ -210,7 +210,7 @@ def _of_card(card: Fields, name: str, config: Config) -> Model:
 
 
 def _contextual(model: Model, settings: Settings) -> Model:
-    length: int | None = settings.pick("context_length", None)
+    length: int | None = settings.pick("context_length")
     if length is None:
         return model
     if length < 1:

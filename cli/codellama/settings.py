@@ -10,11 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from codellama.errors import InputError
-
-T = TypeVar("T")
 
 KEYS: Mapping[str, type] = {
     "model": str,
@@ -52,10 +50,10 @@ class Settings:
             models = platformdirs.user_data_path("codellama") / "models"
         return cls({**_from_file(config), **_from_environment(environ)}, models)
 
-    def pick(self, key: str, flag: T | None) -> T | None:
-        """The flag where it was given, else the setting; None where there is neither."""
+    def pick(self, key: str, flag: Any = None, default: Any = None) -> Any:
+        """The flag where it was given (is not None), else the setting, else the default."""
         assert key in KEYS
-        return self.values.get(key) if flag is None else flag
+        return self.values.get(key, default) if flag is None else flag
 
 
 def _from_file(path: Path) -> dict[str, Any]:

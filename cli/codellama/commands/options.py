@@ -106,14 +106,14 @@ class Shared:
         settings = run.settings
         # a flag for one of the two beats a setting for the other
         given = self.four_bit or self.eight_bit
-        four = self.four_bit or (not given and bool(settings.pick("4bit", None)))
-        eight = self.eight_bit or (not given and bool(settings.pick("8bit", None)))
+        four = self.four_bit or (not given and settings.pick("4bit"))
+        eight = self.eight_bit or (not given and settings.pick("8bit"))
         if four and eight:
             raise InputError("--4bit and --8bit exclude each other: choose one")
         return LoadOptions(
-            dtype=_first(settings.pick("dtype", self.dtype), "auto"),
+            dtype=settings.pick("dtype", self.dtype, "auto"),
             quantisation="4bit" if four else "8bit" if eight else None,
-            device=_first(settings.pick("device", self.device), "auto"),
+            device=settings.pick("device", self.device, "auto"),
         )
 
     def sampling(
@@ -132,13 +132,12 @@ class Shared:
         from codellama.dialog import Sampling
 
         pick = run.settings.pick
-        seed = pick("seed", self.seed)
         sampling = Sampling(
-            temperature=_first(pick("temperature", self.temperature), temperature),
-            top_p=_first(pick("top_p", self.top_p), top_p),
-            top_k=_first(pick("top_k", self.top_k), 0),
-            seed=secrets.randbelow(2**32) if seed is None else seed,
-            max_tokens=_first(pick("max_tokens", self.max_tokens), max_tokens),
+            temperature=pick("temperature", self.temperature, temperature),
+            top_p=pick("top_p", self.top_p, top_p),
+            top_k=pick("top_k", self.top_k, 0),
+            seed=pick("seed", self.seed, secrets.randbelow(2**32)),
+            max_tokens=pick("max_tokens", self.max_tokens, max_tokens),
             candidates=candidates,
             stop=stop,
             repetition_penalty=self.repetition_penalty,
@@ -191,7 +190,3 @@ def with_shared(command: Callable[..., None]) -> Callable[..., None]:
     cast(Any, spread).__signature__ = inspect.Signature(parameters + shared)
     spread.__annotations__ = {p.name: p.annotation for p in parameters + shared}
     return spread
-
-
-def _first(value: Any, default: Any) -> Any:
-    return default if value is None else value
