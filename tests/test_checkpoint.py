@@ -495,22 +495,13 @@ def test_what_is_no_file_is_not_waited_for(one: Path, name: str) -> None:
     assert f"{name}: not a file" in refusal(one)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-@pytest.mark.parametrize("name", [".", "config.json", "model.safetensors", "generation_config.json"])
-def test_what_may_not_be_read(one: Path, name: str) -> None:
-    mode = (one / name).stat().st_mode
-    (one / name).chmod(0)
-    message = refusal(one)
-    (one / name).chmod(mode)
-    assert "cannot be read: Permission denied" in message
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="there is /proc on Linux alone")
-def test_a_file_the_system_cannot_read(one: Path) -> None:
-    # reading the memory of no process gives an input/output error
-    (one / "config.json").unlink()
-    (one / "config.json").symlink_to("/proc/self/mem")
-    assert "config.json: cannot be read: " in refusal(one)
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "generation_config.json"])
+def test_a_file_that_cannot_be_read(one: Path, name: str) -> None:
+    # reading the memory of no process gives an input/output error, to root too
+    (one / name).unlink()
+    (one / name).symlink_to("/proc/self/mem")
+    assert f"{name}: cannot be read: " in refusal(one)
 
 
 def test_linked_weights_are_read(one: Path, tmp_path: Path) -> None:
