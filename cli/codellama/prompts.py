@@ -195,7 +195,7 @@ def _refuse_tags(dialog: Sequence[Message]) -> None:
             offset, tag = min(found)
             raise InputError(
                 f"message {number} ({message.role}) holds {tag} at character {offset}: the chat formats use it for "
-                "their own structure, so it cannot be sent; write it otherwise, or use complete or infill"
+                "their own structure, so it cannot be sent; write it otherwise, or use complete, where it is plain text"
             )
 
 
