@@ -13,7 +13,7 @@ from codellama.errors import InputError
 
 if TYPE_CHECKING:
     from codellama.console import Console
-    from codellama.dialog import Message, Prompt, Segment
+    from codellama.dialog import Message, Need, Prompt, Segment
     from codellama.models import Model
     from codellama.tokenizer import Tokenizer
 
@@ -56,9 +56,7 @@ def show_complete(
 
     run: Run = ctx.obj
     given = inputs.gather(run.console, text, file, "codellama prompt show complete 'def fibonacci('")
-    shared = Shared(model=model, quiet=quiet)
-    shared.apply_quiet(run)
-    found = shared.find_model(run, absent_ok=True)
+    found = _find(run, Shared(model=model, quiet=quiet))
     made = prompts.render(found.template, tokenizer_of(found, tokenizer), text=given.text)
     show(run.console, found, made, as_json=as_json)
 
@@ -96,9 +94,7 @@ def show_infill(
     else:
         before = source.check_argument(prefix or "", "--prefix")
         after = source.check_argument(suffix or "", "--suffix")
-    shared = Shared(model=model, insist=insist, quiet=quiet)
-    shared.apply_quiet(run)
-    found = shared.find_model(run, "infill", absent_ok=True)
+    found = _find(run, Shared(model=model, insist=insist, quiet=quiet), "infill")
     made = prompts.render(
         "infill", tokenizer_of(found, tokenizer), prefix=before, suffix=after, suffix_first=suffix_first
     )
@@ -136,13 +132,16 @@ def show_chat(
     if question is not None or file is not None or not messages or messages[-1].role != "user":
         given = inputs.gather(run.console, question, file, "codellama prompt show chat 'how do I reverse a list?'")
         messages.append(Message("user", given.text))
-    shared = Shared(model=model, insist=insist, quiet=quiet)
-    shared.apply_quiet(run)
-    found = shared.find_model(run, absent_ok=True)
+    found = _find(run, Shared(model=model, insist=insist, quiet=quiet))
     format_ = found.chat_format or "instruct"
     found.require(format_)
     made = prompts.render(format_, tokenizer_of(found, tokenizer), dialog=messages)
     show(run.console, found, made, as_json=as_json)
+
+
+def _find(run: Run, shared: Shared, need: Need | None = None) -> Model:
+    shared.apply_quiet(run)
+    return shared.find_model(run, need, absent_ok=True)
 
 
 def tokenizer_of(model: Model, path: Path | None = None) -> Tokenizer | None:
