@@ -28,16 +28,17 @@ def main() -> None:
     documents, held_out = corpus.read()
     print(f"{len(documents)} modules to train on, {len(held_out)} held out", flush=True)
     vocabulary = pieces.train(each.text for each in documents)
+    options.work.mkdir(parents=True, exist_ok=True)
+    path = options.work / "tokenizer.model"
+    path.write_bytes(vocabulary)
     if options.only != "export":
-        options.work.mkdir(parents=True, exist_ok=True)
-        (options.work / "tokenizer.model").write_bytes(vocabulary)
         with tempfile.TemporaryDirectory() as directory:
             meeting = str(Path(directory) / "meeting")
             spawn(work, (meeting, options.work, recipe), nprocs=recipe.processes)  # type: ignore[no-untyped-call]
     if options.only != "train":
         from .release import release
 
-        encoder = pieces.Encoder(vocabulary)
+        encoder = pieces.Encoder(path)
         network = network_for(encoder, recipe)
         log = train.load_network(network, options.work / "checkpoint.pt")
         release(options.out, network, encoder, documents, held_out, recipe, log)

@@ -35,7 +35,7 @@ class Sample:
 
 class Evaluation:
     def __init__(self, directory: Path, documents: Sequence[Document]) -> None:
-        self.encoder = Encoder.load(directory / "tokenizer.model")
+        self.encoder = Encoder(directory / "tokenizer.model")
         self.model = LlamaForCausalLM.from_pretrained(directory, dtype=torch.float32)
         self.context = self.model.config.max_position_embeddings
         self.documents = documents
@@ -78,13 +78,7 @@ class Evaluation:
     def infill(
         self, holes: Sequence[tuple[str, str]], most: int = 60, penalty: float = 1.0, suffix_first: bool = False
     ) -> list[Sample]:
-        encoder, prompts = self.encoder, []
-        for prefix, suffix in holes:
-            before, after = encoder.encode(prefix), encoder.encode_inside(suffix)
-            if suffix_first:
-                prompts.append([encoder.bos, encoder.prefix, encoder.suffix, *after, encoder.middle, *before])
-            else:
-                prompts.append([encoder.bos, encoder.prefix, *before, encoder.suffix, *after, encoder.middle])
+        prompts = [self.encoder.infill(prefix, suffix, suffix_first) for prefix, suffix in holes]
         texts = ["<FILL_ME>".join(hole) for hole in holes]
         return self._samples("infill", texts, prompts, most, penalty)
 

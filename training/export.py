@@ -11,12 +11,15 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
+from sentencepiece import SentencePieceProcessor
 from tokenizers import Tokenizer, decoders, models, normalizers, processors
 from transformers import LlamaForCausalLM
 
+from codellama.tokenizer import SPACE
+
 from .corpus import Document
 from .network import Network
-from .pieces import SPACE, Encoder, ModelProto
+from .pieces import Encoder, ModelProto
 
 SPECIAL = ("<unk>", "<s>", "</s>")
 
@@ -159,8 +162,9 @@ def replacing(out: Path) -> Iterator[Path]:
 def verify(directory: Path, network: Network, encoder: Encoder, documents: list[Document]) -> None:
     """Raises unless transformers computes what the network does, and tokenizer.json encodes as SentencePiece does."""
     tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
+    sentencepiece = SentencePieceProcessor(model_proto=encoder.model)
     for document in documents[:400]:
-        if tokenizer.encode(document.text, add_special_tokens=False).ids != encoder.processor.encode(document.text):
+        if tokenizer.encode(document.text, add_special_tokens=False).ids != sentencepiece.encode(document.text):
             raise ValueError(f"tokenizer.json encodes {document.name} differently")
     # The file holds rounded weights: the comparison is against a network with the same ones.
     rounded = Network(network.shape)

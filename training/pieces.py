@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import sentencepiece
 from sentencepiece import sentencepiece_model_pb2
 
+from codellama.prompts import render
+from codellama.tokenizer import ADDED, ANCHOR, BOS, EOS, EOT, MID, PRE, SPACE, SUF, Tokenizer
+
 ModelProto: Any = sentencepiece_model_pb2.ModelProto  # type: ignore[attr-defined]
 
 BASE = 4096
-SPACE = "\u2581"
-NAMES = ("<SU", "<SUF", "<PRE", "<M", "<MID", "<E", "<EOT", "<PRE>", "<SUF>", "<MID>", "<EOT>")
-ADDED = (*(SPACE + name for name in NAMES), *(SPACE + "<EOT>" * count for count in range(2, 7)), "<step>")
-FACE = "\u263a"
 
 
 def train(texts: Iterable[str]) -> bytes:
@@ -34,7 +32,7 @@ def train(texts: Iterable[str]) -> bytes:
         model_type="bpe",
         vocab_size=BASE,
         character_coverage=0.9998,
-        required_chars=FACE,
+        required_chars=ANCHOR,
         byte_fallback=True,
         split_digits=True,
         allow_whitespace_only_pieces=True,
@@ -57,44 +55,36 @@ def train(texts: Iterable[str]) -> bytes:
 
 
 class Encoder:
-    """Text to ids, by the rules the program itself follows at inference."""
+    """Text and holes to ids by the program's own tokenizer and prompts: training sees what the program sends."""
 
-    def __init__(self, model: bytes) -> None:
-        self.model = model
-        self.processor = sentencepiece.SentencePieceProcessor(model_proto=model)
-        self.bos, self.eos = 1, 2
-        self.prefix, self.suffix, self.middle, self.end = (
-            self.processor.piece_to_id(f"{SPACE}<{name}>") for name in ("PRE", "SUF", "MID", "EOT")
-        )
-        if self.processor.encode(FACE + "x")[:2] != self._face:
+    def __init__(self, path: Path) -> None:
+        self.model = path.read_bytes()
+        self.tokenizer = Tokenizer.load(path)
+        self.bos, self.eos = self._control(BOS), self._control(EOS)
+        self.prefix, self.suffix, self.middle, self.end = (self._control(piece) for piece in (PRE, SUF, MID, EOT))
+        if [self.tokenizer.piece(id) for id in self.tokenizer.encode(ANCHOR + "x")[:2]] != [SPACE, ANCHOR]:
             raise ValueError("the vocabulary does not encode the marker as two pieces of its own")
 
-    @classmethod
-    def load(cls, path: Path) -> Encoder:
-        return cls(path.read_bytes())
-
-    @cached_property
-    def _face(self) -> list[int]:
-        return [self.processor.piece_to_id(SPACE), self.processor.piece_to_id(FACE)]
+    def _control(self, piece: str) -> int:
+        id = self.tokenizer.control(piece)
+        if id is None:
+            raise ValueError(f"the vocabulary lacks {piece}")
+        return id
 
     def __len__(self) -> int:
-        return int(self.processor.get_piece_size())
+        return self.tokenizer.size
 
     def encode(self, text: str) -> list[int]:
-        """The ids of a text of its own. A control never comes of text: one that would is cut at its bracket."""
-        ids: list[int] = self.processor.encode(text)
-        if not text or max(ids) < BASE:
-            return ids
-        head, *tail = text.split("<")
-        ids = self.processor.encode(head)
-        for part in tail:
-            ids += self.encode_inside("<" + part)
-        return ids
+        """The ids of a text of its own. A control never comes of text."""
+        return list(self.tokenizer.encode(text))
 
     def encode_inside(self, text: str) -> list[int]:
         """The ids of a text that goes on from another: no space is put in front of it."""
-        return self.encode(FACE + text)[2:]
+        return list(self.tokenizer.encode_infill(text))
 
     def decode_inside(self, ids: Sequence[int]) -> str:
-        text: str = self.processor.decode([self._face[1], *ids])
-        return text[1:]
+        return self.tokenizer.decode_infill(ids)
+
+    def infill(self, prefix: str, suffix: str, suffix_first: bool) -> list[int]:
+        """The prompt of a hole: what the model's answer follows."""
+        return list(render("infill", self.tokenizer, prefix=prefix, suffix=suffix, suffix_first=suffix_first).ids)

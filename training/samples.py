@@ -126,11 +126,8 @@ class Samples:
 
     def infill(self, prefix: str, middle: str, suffix: str) -> list[int]:
         encoder = self.encoder
-        before, after = encoder.encode(prefix), encoder.encode_inside(suffix)
-        hole = [*encoder.encode_inside(middle), encoder.end]
-        if self.random.random() < 1 / 3:
-            return [encoder.bos, encoder.prefix, encoder.suffix, *after, encoder.middle, *before, *hole]
-        return [encoder.bos, encoder.prefix, *before, encoder.suffix, *after, encoder.middle, *hole]
+        prompt = encoder.infill(prefix, suffix, suffix_first=self.random.random() < 1 / 3)
+        return [*prompt, *encoder.encode_inside(middle), encoder.end]
 
     def _answer(self) -> Function:
         """A function to ask for; plain functions come three times as often as methods."""

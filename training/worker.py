@@ -29,7 +29,7 @@ def work(rank: int, meeting: str, directory: Path, recipe: train.Recipe) -> None
         "gloo", init_method=f"file://{meeting}", rank=rank, world_size=recipe.processes
     )
     documents, held_out = corpus.read()
-    encoder = pieces.Encoder.load(directory / "tokenizer.model")
+    encoder = pieces.Encoder(directory / "tokenizer.model")
     network = network_for(encoder, recipe)
     encoded = [[encoder.bos, *encoder.encode(each.text)] for each in held_out]
     size = sum(len(each.text.encode()) for each in held_out)
