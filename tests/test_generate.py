@@ -218,6 +218,15 @@ def test_cancelling_before_the_first_token(tiny: LocalBackend) -> None:
     assert [chunk.finish_reason for chunk in chunks] == [FinishReason.CANCELLED] * 2
 
 
+def test_cancelling_between_two_pieces_of_the_prompt(tiny: LocalBackend) -> None:
+    seen: list[Chunk] = []
+    for chunk in tiny.stream(of_length(tiny, 1000), Sampling(candidates=2), lambda: bool(seen)):
+        seen.append(chunk)
+    assert [chunk.progress.done for chunk in seen if chunk.progress] == [512]
+    assert [chunk.finish_reason for chunk in seen[1:]] == [FinishReason.CANCELLED] * 2
+    assert [bool(chunk.timings) for chunk in seen[1:]] == [False, True]
+
+
 def test_an_abandoned_stream_leaves_the_backend_usable(tiny: LocalBackend) -> None:
     stream = tiny.stream(completion(tiny, PROMPTS[0]), Sampling(max_tokens=50))
     for _ in range(5):
@@ -248,6 +257,8 @@ def test_a_loading_that_is_cancelled_goes_on_for_the_next_request() -> None:
     for chunk in fresh.stream(completion(fresh, PROMPTS[0]), Sampling(max_tokens=2), lambda: bool(seen)):
         seen.append(chunk)
     assert seen[-1].finish_reason is FinishReason.CANCELLED
+    chunks = list(fresh.stream(completion(fresh, PROMPTS[0]), Sampling(candidates=2), lambda: True))
+    assert [bool(chunk.timings) for chunk in chunks] == [False, True]
     assert answer(fresh, PROMPTS[0], max_tokens=5).text
 
 

@@ -18,12 +18,7 @@ class Answer:
     # the sum over ids
     finish_reason: FinishReason
     timings: Timings | None = None
-    # of the whole request; on the last answer
-
-    @property
-    def mean_logprob(self) -> float:
-        """Of a token; 0 where there is none."""
-        return self.logprob / len(self.ids) if self.ids else 0.0
+    # of the whole request
 
 
 def report(chunks: Iterable[Chunk], update: Callable[[Progress], None]) -> Iterator[Chunk]:

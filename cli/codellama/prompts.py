@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from codellama.tokenizer import Tokenizer
 
-COMPLETION = ("complete", "python")
 CHAT = ("instruct", "instruct-70b")
 TAGS = ("[INST]", "[/INST]", "<<SYS>>", "<</SYS>>", "<step>")
 # the reference refuses chat content that holds one of these

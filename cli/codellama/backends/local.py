@@ -47,8 +47,10 @@ class LocalBackend:
         if self._loaded is None:
             yield from self._load(cancelled)
         if self._loaded is None:
+            timings = Timings(load=perf_counter() - began)
             for index in range(sampling.candidates):
-                yield Chunk(index, finish_reason=FinishReason.CANCELLED, timings=Timings(load=perf_counter() - began))
+                last = index == sampling.candidates - 1
+                yield Chunk(index, finish_reason=FinishReason.CANCELLED, timings=timings if last else None)
             return
         seconds = perf_counter() - began
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, repeat
 
 from codellama.backends.base import never, room
@@ -63,10 +63,8 @@ class ScriptedBackend:
             for chunk in _say(index, script, limit, StopStrings(sampling.stop), cancelled):
                 tokens += len(chunk.ids)
                 if chunk.finish_reason and index == sampling.candidates - 1:
-                    timings = Timings(0.0, 0.001, 0.001, len(prompt.ids), tokens)
-                    yield Chunk(chunk.index, chunk.text, chunk.ids, chunk.logprob, chunk.finish_reason, timings)
-                else:
-                    yield chunk
+                    chunk = replace(chunk, timings=Timings(0.0, 0.001, 0.001, len(prompt.ids), tokens))
+                yield chunk
 
 
 def _say(

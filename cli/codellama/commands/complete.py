@@ -58,11 +58,10 @@ def complete(
     )  # fmt: skip
     options = shared.load_options(run)
     model = shared.find_model(run, absent_ok=dry_run)
+    made = prompts.render(model.template, prompt.tokenizer_of(model), text=given.text)
     if dry_run:
-        made = prompts.render(model.template, prompt.tokenizer_of(model), text=given.text)
         prompt.show(console, model, made, as_json=as_json)
         return
-    made = prompts.render(model.template, model.tokenizer, text=given.text)
     room(model, made, sampling)
     backend = run.open_backend(model, options, tokens_needed(model, made, sampling))
     for note in backend.notes:

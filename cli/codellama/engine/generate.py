@@ -6,6 +6,7 @@ No thread and no `generate()` behind it: whoever iterates decides the pace, and 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -46,10 +47,10 @@ def generate(
     candidates = [_Candidate(n, sampling, ids, tokenizer, prompt.stop_ids) for n in range(sampling.candidates)]
     cache = DynamicCache(config=loaded.model.config)
     logits: torch.Tensor | None = None
-    stopped = False
+    # None after the prompt: cancelled while it was read
     for start in range(0, len(ids), PREFILL):
-        stopped = cancelled()
-        if stopped:
+        if cancelled():
+            logits = None
             break
         logits = _forward(loaded, [list(ids[start : start + PREFILL])], cache)
         yield Chunk(progress=Progress("prompt", min(start + PREFILL, len(ids)), len(ids)))
@@ -61,7 +62,7 @@ def generate(
         logits = logits.expand(len(running), -1)
     last: list[Chunk] = []
     while running:
-        if stopped or logits is None or cancelled():
+        if logits is None or cancelled():
             chunks = [candidate.end(FinishReason.CANCELLED) for candidate in running]
         else:
             chunks = [candidate.take(row, limit) for candidate, row in zip(running, logits, strict=True)]
@@ -84,8 +85,7 @@ def generate(
         completion_tokens=sum(len(candidate.ids) for candidate in candidates),
     )
     yield from last[:-1]
-    final = last[-1]
-    yield Chunk(final.index, final.text, final.ids, final.logprob, final.finish_reason, timings)
+    yield replace(last[-1], timings=timings)
 
 
 # not around the generator: a context manager there would leak into whoever iterates
