@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from codellama import catalogue
 from codellama.checkpoint import Checkpoint, GenerationDefaults, TensorHeader
 from codellama.config import Config, Quantisation
 from codellama.devices import Gpu, Machine
@@ -31,15 +32,18 @@ from tests.checkpoints import save, save_quantised
 GB = 10**9
 
 
-def shape(hidden: int, layers: int, heads: int, kv_heads: int, intermediate: int, vocabulary: int) -> Config:
+def shape(name: str) -> Config:
+    """The config of a model of the family, by its entry in the catalogue."""
+    entry = catalogue.by_name(name)
+    assert entry
     return Config(
-        hidden_size=hidden,
-        layers=layers,
-        heads=heads,
-        kv_heads=kv_heads,
-        head_dim=hidden // heads,
-        intermediate_size=intermediate,
-        vocab_size=vocabulary,
+        hidden_size=entry.size.hidden_size,
+        layers=entry.size.layers,
+        heads=entry.size.heads,
+        kv_heads=entry.size.kv_heads,
+        head_dim=entry.size.hidden_size // entry.size.heads,
+        intermediate_size=entry.size.intermediate_size,
+        vocab_size=entry.vocab_size,
         context=16384,
         rope_theta=1e6,
         rope_scaling=None,
@@ -52,12 +56,7 @@ def shape(hidden: int, layers: int, heads: int, kv_heads: int, intermediate: int
     )
 
 
-SIZES = {
-    "7b": shape(4096, 32, 32, 32, 11008, 32016),
-    "13b": shape(5120, 40, 40, 40, 13824, 32016),
-    "34b": shape(8192, 48, 64, 8, 22016, 32000),
-    "70b": shape(8192, 80, 64, 8, 28672, 32016),
-}
+SIZES = {name: shape(name) for name in ("7b", "13b", "34b", "70b")}
 
 
 def without_weights(config: Config, stored: str = "BF16") -> Checkpoint:

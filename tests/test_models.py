@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from codellama import catalogue, memory, models
-from codellama.config import Config
+from codellama import catalogue, models
 from codellama.dialog import Need
 from codellama.errors import CapabilityError, InputError
 from codellama.models import Model
@@ -193,16 +192,3 @@ def test_the_catalogue_holds_the_family() -> None:
     assert catalogue.names(infill=True) == ["7b", "7b-instruct", "13b", "13b-instruct"]
     assert catalogue.names(chat_format="instruct") == ["7b-instruct", "13b-instruct", "34b-instruct"]
     assert catalogue.names(chat_format="instruct-70b") == ["70b-instruct"]
-
-
-def test_the_catalogues_7b_has_the_published_number_of_parameters() -> None:
-    entry = catalogue.by_name("7b")
-    assert entry
-    config = Config(
-        hidden_size=entry.size.hidden_size, layers=entry.size.layers, heads=entry.size.heads,
-        kv_heads=entry.size.kv_heads, head_dim=entry.size.hidden_size // entry.size.heads,
-        intermediate_size=entry.size.intermediate_size, vocab_size=entry.vocab_size, context=entry.context,
-        rope_theta=entry.rope_theta, rope_scaling=None, rms_norm_eps=1e-5, tie_word_embeddings=False, bos_id=1,
-        eos_ids=(2,), dtype="bfloat16", quantisation=None,
-    )  # fmt: skip
-    assert memory.parameters(config).total == 6_738_546_688
