@@ -36,9 +36,9 @@ from codellama.memory import Plan, gigabytes
 
 THREADS = torch.get_num_threads()
 SMALL = 30_000_000
-# bytes of weights below which one core is quicker than several: their meetings at each product cost more than they
-# save. Two idle cores against one: 0.80 times the tokens per second at 14 MB, 1.17 times at 47 MB. Where other work
-# keeps the cores busy, the built-in model's 60 tokens took 0.5 s on one thread and 7 s on two.
+# bytes of weights below which one core computes: several gain little and wait for each other at each product. By
+# benchmarks/threads.py two idle cores gave 0.8 to 1.5 times one's tokens per second at 14 MB, from run to run, and 1.1
+# to 2 times at 47 MB; with other work on both cores they gave 3 a second at 14 MB, where one gave 216.
 
 
 @dataclass(frozen=True, slots=True)
