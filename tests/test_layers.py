@@ -46,6 +46,7 @@ LAYERS: list[set[str]] = [
         "fields",
         "stops",
         "highlight",
+        "syntax",
         "sanitiser",
     },
     {"dialog", "errors"},
