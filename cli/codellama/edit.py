@@ -226,7 +226,7 @@ def write(source: Source, new: bytes) -> None:
     try:
         target = Path(os.path.realpath(source.path, strict=True))
         # without waiting, should there be a FIFO by now
-        with os.fdopen(os.open(target, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW), "rb") as old:
+        with os.fdopen(os.open(target, os.O_RDONLY | os.O_NONBLOCK), "rb") as old:
             _check_replaceable(source, old)
             _replace(source, target, old, new)
     except FileNotFoundError:
@@ -282,7 +282,7 @@ def _keep_attributes(old: int, new: int) -> None:
     if sys.platform == "linux":
         access = "system.posix_acl_access"
         kept: dict[str, bytes] = {}
-        with _where_supported():
+        with _where_permitted():
             for name in os.listxattr(old):
                 if name.startswith("user.") or name in (access, "security.selinux"):
                     kept[name] = os.getxattr(old, name)
@@ -290,32 +290,32 @@ def _keep_attributes(old: int, new: int) -> None:
             if access not in kept and access in os.listxattr(new):
                 os.removexattr(new, access)
         for name, value in kept.items():
-            with _where_supported():
+            with _where_permitted():
                 os.setxattr(new, name, value)
 
 
 @contextmanager
-def _where_supported() -> Iterator[None]:
-    """File systems without attributes, and attributes that only root sets, are no reason to fail."""
+def _where_permitted() -> Iterator[None]:
+    """What only root may do, or what the file system does not have, is no reason to fail."""
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.ENOTSUP, errno.EPERM, errno.EACCES):
+        if error.errno not in (errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EINVAL):
             raise
 
 
 def _keep_owner_and_mode(old: int, new: int) -> None:
-    was, now = os.fstat(old), os.fstat(new)
+    was = os.fstat(old)
     mode = stat.S_IMODE(was.st_mode)
-    if (was.st_uid, was.st_gid) != (now.st_uid, now.st_gid):
-        try:
-            os.fchown(new, was.st_uid, was.st_gid)
-        except PermissionError:
-            mode &= 0o777
-            try:
-                os.fchown(new, -1, was.st_gid)
-            except PermissionError:
-                mode = mode & 0o707 | (mode & 0o007) << 3
+    # both, or else the group alone
+    for owner in (was.st_uid, -1):
+        with _where_permitted():
+            os.fchown(new, owner, was.st_gid)
+    now = os.fstat(new)
+    if (now.st_uid, now.st_gid) != (was.st_uid, was.st_gid):
+        mode &= 0o777
+    if now.st_gid != was.st_gid:
+        mode = mode & 0o707 | (mode & 0o007) << 3
     # last, since a change of owner clears bits
     os.fchmod(new, mode)
 
@@ -323,6 +323,7 @@ def _keep_owner_and_mode(old: int, new: int) -> None:
 def _check_unchanged(source: Source, target: Path, old: BinaryIO) -> None:
     """That the path leads to the file that is open, and that it holds what was read."""
     assert source.path is not None
-    same = os.path.realpath(source.path) == str(target) and os.path.samestat(target.lstat(), os.fstat(old.fileno()))
+    resolved = os.path.realpath(source.path, strict=True)
+    same = resolved == str(target) and os.path.samestat(target.lstat(), os.fstat(old.fileno()))
     if not same or old.read(len(source.raw) + 1) != source.raw:
         raise FileChangedError(f"{source.name}: has changed since it was read; nothing was written")
