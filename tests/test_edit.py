@@ -816,14 +816,20 @@ for after in (False, True):
 assert left
 seen = set()
 for _ in range(50):
+    begun, begins = os.pipe()
     child = os.fork()
     if not child:
         while True:
             read = source.read_file(path)
             edit.write(read, new if read.raw == old else old)
-    time.sleep(random.uniform(0.001, 0.008))
+            os.write(begins, b".")
+    # however slow the disk is, it was written at least once
+    os.read(begun, 1)
+    time.sleep(random.uniform(0, 0.005))
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
+    os.close(begun)
+    os.close(begins)
     seen.add(check())
 assert seen == {old, new}
 print("survived")
