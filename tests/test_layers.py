@@ -30,7 +30,7 @@ LATE = {
 LAYERS: list[set[str]] = [
     {"app"},
     {"commands"},
-    {"tui", "display"},
+    {"tui", "display", "preview", "picker", "fullscreen"},
     {"backends.local", "backends.scripted", "convert"},
     {"backends.base", "engine"},
     {"answers", "prompts", "infill", "docstrings", "source", "edit", "blocks", "history", "models", "hub"},
