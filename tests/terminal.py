@@ -17,7 +17,7 @@ import termios
 import threading
 import time
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -50,7 +50,7 @@ class Row:
         return "".join(cell[0] for cell in self.cells if cell)
 
 
-_SEQUENCE = re.compile(r"\x1b\[([0-9;]*)([AKm])")
+_SEQUENCE = re.compile(r"\x1b\[(\??[0-9;]*)([AHKhlm])")
 
 
 class Screen:
@@ -62,6 +62,10 @@ class Screen:
         self.row = self.column = 0
         # column == width: the next character wraps
         self.style = ""
+        self.modes = {"?7", "?25"}
+        # ?7: lines wrap; ?25: the cursor is seen; ?1049: the alternate screen; ?2004: what is pasted is marked
+        self._main: tuple[list[Row], int, int] | None = None
+        # what was there before the alternate screen
 
     def feed(self, output: bytes) -> Self:
         text = output.decode("utf-8")
@@ -84,12 +88,29 @@ class Screen:
             top = max(len(self.rows) - self.height, 0)
             self.row = max(self.row - int(parameters), top)
             self.column = min(self.column, self.width - 1)
+        elif final in "hl":
+            self._mode(parameters, final == "h")
+        elif final == "H":
+            assert "?1049" in self.modes, "rows are addressed on the alternate screen alone"
+            line, column = (int(part) for part in parameters.split(";"))
+            self.row, self.column = min(line, self.height) - 1, min(column, self.width) - 1
+            self.rows += [Row() for _ in range(len(self.rows), self.row + 1)]
         else:
             assert parameters == ""
             row = self.rows[self.row]
             # from the cursor on, which in the last column covers what was just written
             del row.cells[min(self.column, self.width - 1) :]
             row.wrapped = False
+
+    def _mode(self, mode: str, wanted: bool) -> None:
+        assert mode in ("?7", "?25", "?1049", "?2004"), f"an unexpected mode: {mode}"
+        if mode == "?1049" and wanted != (mode in self.modes):
+            if wanted:
+                self._main = self.rows, self.row, self.column
+                self.rows, self.row, self.column = [Row()], 0, 0
+            elif self._main:
+                self.rows, self.row, self.column = self._main
+        self.modes = self.modes | {mode} if wanted else self.modes - {mode}
 
     def _character(self, character: str) -> None:
         if character == "\r":
@@ -122,6 +143,8 @@ class Screen:
                 self.column += 1
             return
         width = min(max(width, 1), self.width)
+        if self.column + width > self.width and "?7" not in self.modes:
+            self.column = self.width - width
         if self.column + width > self.width:
             self.rows[self.row].wrapped = True
             self._down()
@@ -171,12 +194,23 @@ _END = b"\0end\0"
 # written to it (seen with some 10 kB and a busy machine).
 
 
-class Terminal:
-    """A pseudo-terminal in this process: streams on it, and what was written to them."""
+Step = tuple[bytes, bytes | tuple[int, int]]
+# once this is seen, behind what the step before waited for: that is typed, or the terminal gets that size
 
-    def __init__(self, width: int = 80, height: int = 24) -> None:
+_PATIENCE = 10.0
+# seconds in which a program shows something, or gets Ctrl-C
+
+
+class Terminal:
+    """A pseudo-terminal in this process: streams on it, what was written to them, and a user who follows `steps`."""
+
+    def __init__(self, width: int = 80, height: int = 24, steps: Sequence[Step] = ()) -> None:
         self._master, self._slave = os.openpty()
         set_size(self._slave, width, height)
+        self.steps = list(steps)
+        # those that are left
+        self._patience = _PATIENCE if steps else None
+        self.stdin = os.fdopen(os.dup(self._slave), "rb")
         self.stdout = os.fdopen(os.dup(self._slave), "wb")
         self.stderr = os.fdopen(os.dup(self._slave), "w", encoding="utf-8")
         self.width, self.height = width, height
@@ -186,13 +220,26 @@ class Terminal:
         self._reader.start()
 
     def _read(self) -> None:
+        seen = 0
         while not self._output.endswith(_END):
+            if not select.select([self._master], [], [], self._patience)[0]:
+                self.send(b"\x03")
+                continue
             self._output += os.read(self._master, 65536)
+            while self.steps and (at := self._output.find(self.steps[0][0], seen)) >= 0:
+                seen = at + len(self.steps[0][0])
+                _, action = self.steps.pop(0)
+                self.send(action) if isinstance(action, bytes) else self.resize(*action)
+
+    def send(self, keys: bytes) -> None:
+        os.write(self._master, keys)
 
     def console(self, *, quiet: bool = False, term: str = "xterm-256color", no_colour: str = "") -> Console:
         return Console(
+            stdin=self.stdin,
             stdout=self.stdout,
             stderr=self.stderr,
+            stdin_tty=True,
             stdout_tty=True,
             stderr_tty=True,
             environ={"TERM": term, "NO_COLOR": no_colour},
@@ -205,6 +252,7 @@ class Terminal:
     def close(self) -> bytes:
         """What was written. The streams are closed."""
         if not self.stdout.closed:
+            self.stdin.close()
             self.stdout.close()
             self.stderr.close()
             os.write(self._slave, _END)
@@ -246,12 +294,12 @@ def run(
     width: int = 80,
     height: int = 24,
     environ: Mapping[str, str] | None = None,
-    keys: tuple[bytes, bytes] | None = None,
+    keys: tuple[bytes, bytes] | list[tuple[bytes, bytes]] | None = None,
     timeout: float = 20,
 ) -> Finished:
     """Run a Python program on a pseudo-terminal, which is its controlling one.
 
-    `keys`: what is typed once something is seen.
+    `keys`: what is typed once something is seen; of several, each behind what the one before waited for.
     """
     master, slave = os.openpty()
     set_size(slave, width, height)
@@ -264,6 +312,8 @@ def run(
         start_new_session=True,
     )
     output = b""
+    steps = keys if isinstance(keys, list) else [keys] if keys else []
+    seen = 0
     deadline = time.monotonic() + timeout
     ended = False
     try:
@@ -276,9 +326,10 @@ def run(
                     raise TimeoutError(f"the program did not end: {output!r}")
                 continue
             output += os.read(master, 65536)
-            if keys and keys[0] in output:
-                os.write(master, keys[1])
-                keys = None
+            while steps and (at := output.find(steps[0][0], seen)) >= 0:
+                seen = at + len(steps[0][0])
+                os.write(master, steps[0][1])
+                steps = steps[1:]
         return Finished(output.removesuffix(_END), process.wait(timeout))
     finally:
         process.kill()

@@ -87,7 +87,7 @@ class FullScreen:
         """Show rows, sanitised before, in place of the last ones; on a dumb terminal below them, where they differ."""
         if self._dumb:
             if rows != self._painted:
-                self.write("".join(f"{row}\n" for row in rows))
+                self.write("".join(f"{row}\n" for row in [*rows, ""]))
             self._painted = list(rows)
             return
         lines = self.size.lines

@@ -109,10 +109,9 @@ class _Scene:
 
 @lru_cache(maxsize=64)
 def _scene(preview: Preview) -> _Scene:
-    before, after = _shorten(_near(preview.before), preview.after)
-    before = sanitise(before)
+    before = sanitise(_before(preview.before))
     fill = sanitise(preview.fill, before[-1:])
-    after = sanitise(after, (before + fill)[-1:])
+    after = sanitise(_after(preview.after), (before + fill)[-1:])
     text = (before + fill + after).expandtabs()
     start, stop = len(before.expandtabs()), len((before + fill).expandtabs())
     ends = [match.start() for match in re.finditer("\n", text)]
@@ -123,31 +122,29 @@ def _scene(preview: Preview) -> _Scene:
     return _Scene(text, start, stop, lines, hole, preview.first_line + preview.before.count("\n") - hole)
 
 
-def _near(before: str) -> str:
-    """The end of the text before a fill that is shown and lexed.
+def _before(text: str) -> str:
+    """What of the text before a fill is shown, and lexed with it."""
+    far, near = "", text.rsplit("\n", NEIGHBOURS + 1)
+    if len(near) > NEIGHBOURS + 1:
+        far = near.pop(0) + "\n"
+    if len(far) > _CONTEXT:
+        # a lexer most likely is in its first state at a line that is not indented
+        start = len(far) - _CONTEXT
+        found = re.compile(r"\n(?=\S)").search(far, start) or re.compile("\n").search(far, start)
+        far = far[found.end() :] if found else ""
+    *lines, line = near
+    return far + "".join(_cut(line) + "\n" for line in lines) + (f"…{line[-_LINE:]}" if len(line) > _LINE else line)
 
-    A long one begins where a lexer most likely is in its first state: at a line that is not indented.
-    """
-    if len(before) <= _CONTEXT:
-        return before
-    start, shown = len(before) - _CONTEXT, len(before)
-    for _ in range(NEIGHBOURS + 1):
-        shown = before.rfind("\n", 0, max(shown, 0))
-    found = re.compile(r"\n(?=\S)").search(before, start, max(shown, start)) or re.compile("\n").search(before, start)
-    return before[found.end() if found and found.end() <= shown + 1 else start :]
+
+def _after(text: str) -> str:
+    line, *lines = text.split("\n", NEIGHBOURS + 1)
+    line = f"{line[:_LINE]}…" if len(line) > _LINE else line
+    # of what follows it only matters that it does
+    return "\n".join([line, *(_cut(each) for each in lines[:NEIGHBOURS])]) + "\n" * (len(lines) > NEIGHBOURS)
 
 
-def _shorten(before: str, after: str) -> tuple[str, str]:
-    """The texts around a fill, cut so that a line without end does not fill the screen."""
-    line = before.rfind("\n") + 1
-    if len(before) - line > _LINE:
-        before = f"{before[:line]}…{before[-_LINE:]}"
-    line = after.find("\n")
-    if (line if line >= 0 else len(after)) > _LINE:
-        after = f"{after[:_LINE]}…{after[line:] if line >= 0 else ''}"
-    lines = after[:_CONTEXT].split("\n", NEIGHBOURS + 1)
-    # an empty piece stands for the newline at the end of the last line shown
-    return before, "\n".join(lines[: NEIGHBOURS + 1]) + ("\n" if len(lines) > NEIGHBOURS + 1 else "")
+def _cut(neighbour: str) -> str:
+    return neighbour[:WINDOW]
 
 
 @lru_cache(maxsize=64)
