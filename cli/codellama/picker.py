@@ -131,19 +131,15 @@ def _status(choice: Choice, state: State, width: int, colour: bool) -> list[str]
     if state.lines is not None:
         # a blank beginning is no line of the fill's
         done, total = state.lines - possible[0] + 1, possible[-1] - possible[0] + 1
-        parts.append(f"{'line' if done == 1 else 'lines 1–'}{' ' if done == 1 else ''}{done} of {total}")
+        parts.append(f"line 1 of {total}" if done == 1 else f"lines 1–{done} of {total}")
     said = " · ".join(filter(None, parts))
     ways = ["⏎ accept"]
     ways += ["l by line" if state.lines is None else "l one more  h one fewer"] if len(possible) > 1 else []
     ways += ["n next"] if len(state.stops) > 1 else []
     menu = "  ".join([*ways, "q none", "? help"])
-    if state.help:
-        lower = textwrap.wrap(_HELP, max(width - 1, 20))
-    elif cells(said) + len(menu) + 3 < width:
+    if not state.help and cells(said) + len(menu) + 3 < width:
         return [f"{said}   {_faint(menu, colour)}"]
-    else:
-        lower = [menu]
-    upper = textwrap.wrap(said, max(width - 1, 20))
+    upper, lower = (textwrap.wrap(text, max(width - 1, 20)) for text in (said, _HELP if state.help else menu))
     return upper[:3] + [_faint(line, colour) for line in lower]
 
 
