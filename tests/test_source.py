@@ -112,3 +112,11 @@ def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
     path.symlink_to(path)
     with pytest.raises(InputError, match=r"loop\.py: cannot be read: Too many levels of symbolic links"):
         source.read_file(path)
+
+
+@pytest.mark.parametrize("name", ["rot13", "base64", "punycode", "undefined"])
+def test_a_cookie_that_names_no_encoding_of_text_is_refused(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "a.py"
+    path.write_bytes(f"# coding: {name}\nx = 1\n".encode())
+    with pytest.raises(InputError, match=r"cannot be read as|is not"):
+        source.read_file(path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from codellama.dialog import Chunk, FinishReason, Progress, Prompt, Sampling, Timings
@@ -38,7 +38,10 @@ class Collector:
         self._timings: Timings | None = None
 
     def add(self, chunk: Chunk) -> None:
-        self._chunks.setdefault(chunk.index, []).append(chunk)
+        """After a candidate's end only the request's timings count."""
+        said = self._chunks.setdefault(chunk.index, [])
+        if not (said and said[-1].finish_reason):
+            said.append(chunk)
         self._timings = chunk.timings or self._timings
 
     def answers(self) -> list[Answer]:
@@ -64,24 +67,35 @@ def collect(chunks: Iterable[Chunk], each: Callable[[Chunk], None] = lambda chun
     return collector.answers()
 
 
-def as_json(model: Model, prompt: Prompt, sampling: Sampling, answers: list[Answer], echoed: str = "") -> str:
-    """The one JSON object that --json prints, on one line."""
-    timings = answers[-1].timings or Timings()
+def as_json(
+    model: Model,
+    prompts: Sequence[Prompt],
+    sampling: Sampling,
+    candidates: Sequence[tuple[Answer, Mapping[str, object]]],
+    **more: object,
+) -> str:
+    """The one JSON object that --json prints, on one line, with what a command has to say of it and each candidate.
+
+    `prompts`: of the requests that were made. A candidate's `text` is the answer's unless the command says another.
+    """
+    requests = list({id(answer.timings): answer.timings for answer, _ in candidates if answer.timings}.values())
+    timings = sum(requests[1:], requests[0]) if requests else Timings()
     return json.dumps(
         {
             "model": model.name,
             "candidates": [
                 {
-                    "text": echoed + answer.text,
+                    "text": answer.text,
                     "ids": answer.ids,
                     "finish_reason": answer.finish_reason,
                     "logprob": answer.logprob,
+                    **more,
                 }
-                for answer in answers
+                for answer, more in candidates
             ],
             "usage": {
-                "prompt_tokens": len(prompt.ids),
-                "completion_tokens": sum(len(answer.ids) for answer in answers),
+                "prompt_tokens": sum(len(prompt.ids) for prompt in prompts),
+                "completion_tokens": sum(len(answer.ids) for answer, _ in candidates),
             },
             "timings": {
                 "load_seconds": timings.load,
@@ -91,5 +105,6 @@ def as_json(model: Model, prompt: Prompt, sampling: Sampling, answers: list[Answ
                 "tokens_per_second": timings.generation_rate,
             },
             "seed": sampling.seed,
+            **more,
         }
     )

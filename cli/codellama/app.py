@@ -11,6 +11,7 @@ from typer.exceptions import TyperException
 
 from codellama import __version__
 from codellama.commands.complete import complete
+from codellama.commands.infill import infill
 from codellama.commands.options import Run
 from codellama.commands.prompt import app as prompt_app
 from codellama.console import Console
@@ -42,6 +43,7 @@ def _options(
 
 
 app.command("complete")(complete)
+app.command("infill")(infill)
 app.add_typer(prompt_app, name="prompt")
 
 

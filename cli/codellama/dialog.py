@@ -108,6 +108,16 @@ class Timings:
     completion_tokens: int = 0
     # over all candidates
 
+    def __add__(self, other: Timings) -> Timings:
+        """Of requests that were made one after another."""
+        return Timings(
+            self.load + other.load,
+            self.prompt + other.prompt,
+            self.generation + other.generation,
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+        )
+
     @property
     def prompt_rate(self) -> float:
         """Prompt tokens a second."""

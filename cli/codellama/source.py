@@ -97,6 +97,9 @@ def decode(raw: bytes, name: str, path: Path | None = None) -> Source:
         raise InputError(
             f"{name}: is not {encoding.upper()}: byte {offset} is 0x{raw[offset]:02X}; convert it first"
         ) from None
+    except (LookupError, UnicodeError):
+        # rot13 and base64 are no encodings of text, undefined and punycode raise errors of their own
+        raise InputError(f"{name}: cannot be read as {encoding}; convert it first") from None
     return Source(name, path, raw, text, encoding, bom)
 
 

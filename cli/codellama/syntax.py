@@ -281,10 +281,13 @@ def comment(text: str, language: str) -> str:
 class UnmatchedCloser:
     """Watches a growing fill for the first closing bracket that closes nothing the fill has opened."""
 
-    def __init__(self, before: str, language: str) -> None:
-        """`before` is the whole text before the hole: the fill may begin in a string or comment."""
+    def __init__(self, before: str, language: str, needed: int = 0) -> None:
+        """`before` is the whole text before the hole: the fill may begin in a string or comment.
+
+        `needed`: as many such brackets are let pass, since the file lacks them.
+        """
         line = before.rfind("\n") + 1
-        self._scanner = _Scanner(language)
+        self._scanner = _Scanner(language, needed)
         self._scanner.feed(before[:line], line)
         self._open_line = before[line:]
         # of the text and the fill, what is still to be gone over for good
@@ -317,8 +320,10 @@ class _Scanner:
     above that string), and a frame for an open string or comment.
     """
 
-    def __init__(self, language: str) -> None:
+    def __init__(self, language: str, needed: int = 0) -> None:
         self._language = language
+        self._needed = needed
+        # closing brackets behind the hole that may still be without an opening one there
         self.stack: list[str | _Frame] = []
         self.unclosed = 0
         self.unmatched = 0
@@ -326,7 +331,7 @@ class _Scanner:
         # entries below it were opened before the hole
 
     def copy(self) -> _Scanner:
-        other = _Scanner(self._language)
+        other = _Scanner(self._language, self._needed)
         other.stack, other._floor = self.stack.copy(), self._floor
         return other
 
@@ -353,7 +358,9 @@ class _Scanner:
                 if found in _CLOSING:
                     stack.append(_CLOSING[found])
                 elif not self._close(found) and at > hole:
-                    return match.start()
+                    if not self._needed:
+                        return match.start()
+                    self._needed -= 1
             elif kind == "field":
                 stack.append(_CLOSING[found[-1]] * 2)
             elif kind == "nested":

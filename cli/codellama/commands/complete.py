@@ -76,7 +76,8 @@ def complete(
             finally:
                 # after Ctrl-C or a failure too: what there is, marked as cancelled
                 if there := collector.answers():
-                    console.write_line(answers.as_json(model, made, sampling, there, echoed))
+                    said = [(answer, {"text": echoed + answer.text}) for answer in there]
+                    console.write_line(answers.as_json(model, [made], sampling, said))
         else:
             done = _stream(console, chunks, echoed, candidates, language, given.filename)
     _say_how_it_ended(console, done, sampling, model.context - len(made.ids))

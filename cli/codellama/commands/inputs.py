@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from codellama import source
+from codellama import holes, source, syntax
 from codellama.console import Console
 from codellama.errors import InputError
+from codellama.source import Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +61,51 @@ def join(parts: list[str]) -> str:
     for part in filter(None, parts):
         joined += ("\n" if joined and not joined.endswith("\n") else "") + part
     return joined
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A text and the gaps in it that are to be filled."""
+
+    source: Source
+    gaps: list[holes.Gap]
+    language: str
+    line: int | None
+    # the one that was asked for; None: markers say where
+
+    def hole(self, fills: Sequence[str] = ()) -> holes.Hole:
+        """The first gap without a fill, and what stands around it."""
+        return holes.hole(self.source.text, self.gaps, fills, self.language)
+
+    def where(self, number: int) -> str:
+        """What to call a gap in a message."""
+        if self.line:
+            return f"line {self.line}"
+        return f"hole {number + 1} of {len(self.gaps)}" if len(self.gaps) > 1 else "the hole"
+
+
+def target(console: Console, argument: str | None, example: str, language: str | None = None) -> Target:
+    """What FILE[:LINE[:COL]] or standard input asks to fill. `language`: as it was asked for.
+
+    Raises InputError where there is nothing to read (with the example), no such line, or no marker.
+    """
+    if argument is None and console.stdin_tty:
+        raise InputError(f"there is nothing to fill; for example: {example}")
+    place = holes.Place(None) if argument is None else holes.place(argument)
+    read = source.read_stdin(console.stdin) if place.path is None else source.read_file(place.path)
+    if place.line is None:
+        gaps = holes.gaps_marked(read.text)
+        if not gaps:
+            raise InputError(f"{read.name}: has no {holes.FILL_ME} in it; put one, or name a line: {example}")
+    else:
+        gaps = [holes.gap_at(read.text, read.name, place.line, place.column)]
+    spoken = syntax.language_of(read.path.name if read.path else None, language)
+    return Target(read, gaps, spoken, place.line)
+
+
+def context(files: Sequence[Path], language: str) -> list[tuple[str, str]]:
+    """Other files' names, and their texts as a model sees them: each below its name, a comment of the language."""
+    return [
+        (str(file), f"{syntax.comment(str(file), language)}\n{holes.plain(source.read_file(file).text).rstrip()}\n\n")
+        for file in files
+    ]

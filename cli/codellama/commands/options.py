@@ -88,11 +88,14 @@ class Shared:
         from codellama import models
 
         asked = run.settings.pick("model", self.model)
-        model = models.choose(asked, run.settings, run.console.environ, need, absent_ok=absent_ok)
+        # one that is not here is asked too what it can do: nobody should fetch it to be told that it cannot
+        model = models.choose(asked, run.settings, run.console.environ, need, absent_ok=True)
         if asked is None and model.demonstration:
             run.console.note(DEMONSTRATION)
         model = model.insist(self.insist)
         model.require(need)
+        if not absent_ok:
+            _ = model.home
         if model.trained_context is not None and model.context > model.trained_context:
             run.console.note(
                 f"a context of {model.context} is beyond the {model.trained_context} tokens that {model.name} was made "
@@ -166,9 +169,11 @@ def check(sampling: Sampling) -> None:
             raise InputError(f"{name} must be {wanted}, not {value}")
 
 
-def tokens_needed(model: Model, prompt: Prompt, sampling: Sampling) -> int:
-    """Tokens that the KV cache must hold for a request, all candidates together."""
-    longest = model.context if sampling.max_tokens is None else len(prompt.ids) + sampling.max_tokens
+def tokens_needed(model: Model, prompt: Prompt, sampling: Sampling, answers: int = 1) -> int:
+    """Tokens that the KV cache must hold, all candidates together; `answers`: how many are given, one after another,
+    each in the prompt of the next.
+    """
+    longest = model.context if sampling.max_tokens is None else len(prompt.ids) + answers * sampling.max_tokens
     return min(longest, model.context) * sampling.candidates
 
 

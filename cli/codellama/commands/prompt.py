@@ -8,6 +8,14 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
+from codellama.commands.holes import (
+    MAX_TOKENS,
+    ContextOption,
+    LanguageOption,
+    OrderOption,
+    TargetArgument,
+    say_what_was_cut,
+)
 from codellama.commands.options import Run, Shared
 from codellama.errors import InputError
 
@@ -16,8 +24,6 @@ if TYPE_CHECKING:
     from codellama.dialog import Message, Need, Prompt, Segment
     from codellama.models import Model
     from codellama.tokenizer import Tokenizer
-
-FILL_ME = "<FILL_ME>"
 
 app = typer.Typer(no_args_is_help=True, help="See what a model would see.")
 show_app = typer.Typer(no_args_is_help=True, help="Print the text, the segments and the ids of a prompt.")
@@ -64,41 +70,41 @@ def show_complete(
 @show_app.command("infill")
 def show_infill(
     ctx: typer.Context,
-    file: Annotated[
-        Path | None, typer.Argument(metavar="FILE", help=f"A file with {FILL_ME} where the hole is; -: stdin.")
-    ] = None,
+    target: TargetArgument = None,
     *,
     prefix: Annotated[str | None, typer.Option(metavar="TEXT", help="What stands before the hole.")] = None,
     suffix: Annotated[str | None, typer.Option(metavar="TEXT", help="What stands after the hole.")] = None,
-    suffix_first: Annotated[
-        bool, typer.Option("--suffix-first", help="Suffix, prefix, middle instead of prefix, suffix, middle.")
-    ] = False,
+    suffix_first: OrderOption = None,
+    context: ContextOption = None,
+    language: LanguageOption = None,
+    max_tokens: Annotated[int, typer.Option(metavar="N", help="Tokens left for the fill.")] = MAX_TOKENS,
     model: ModelOption = None,
     tokenizer: TokenizerOption = None,
     insist: InsistOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """The prompt of filling a hole."""
-    from codellama import prompts, source
+    """The prompt of `codellama infill`."""
+    from codellama import holes, infill, source
     from codellama.commands import inputs
 
     run: Run = ctx.obj
+    found = _find(run, Shared(model=model, insist=insist, quiet=quiet), "infill")
     if prefix is None and suffix is None:
-        given = inputs.read_one(run.console, file, "codellama prompt show infill --prefix 'def f(' --suffix '):'")
-        before, found_hole, after = given.text.partition(FILL_ME)
-        if not found_hole or FILL_ME in after:
-            raise InputError(f"one {FILL_ME} must mark the hole; or give --prefix and --suffix")
-    elif file is not None:
+        given = inputs.target(run.console, target, "codellama prompt show infill app.py:42", language)
+        hole, spoken = given.hole(), given.language
+        if len(given.gaps) > 1:
+            run.console.note(f"the first of {len(given.gaps)} holes; the others' prompts hold its fill")
+    elif target is not None:
         raise InputError("--prefix and --suffix take the place of a file: give one or the other")
     else:
         before = source.check_argument(prefix or "", "--prefix")
         after = source.check_argument(suffix or "", "--suffix")
-    found = _find(run, Shared(model=model, insist=insist, quiet=quiet), "infill")
-    made = prompts.render(
-        "infill", tokenizer_of(found, tokenizer), prefix=before, suffix=after, suffix_first=suffix_first
-    )
-    show(run.console, found, made, as_json=as_json)
+        hole, spoken = holes.Hole(holes.plain(before), holes.plain(after)), language or "python"
+    others = inputs.context(context or (), spoken)
+    framed = infill.frame(hole, found, tokenizer_of(found, tokenizer), max_tokens, others, suffix_first)
+    say_what_was_cut(run.console, found, framed)
+    show(run.console, found, framed.prompt, as_json=as_json)
 
 
 @show_app.command("chat")

@@ -1,0 +1,247 @@
+"""`codellama infill`: fill the holes of a file, or of standard input."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from codellama.commands.holes import (
+    MAX_TOKENS,
+    ContextOption,
+    LanguageOption,
+    OrderOption,
+    TargetArgument,
+    say_what_was_cut,
+)
+from codellama.commands.options import Run, Shared, tokens_needed, with_shared
+from codellama.errors import CodellamaError, InputError, NoCompletionError
+
+if TYPE_CHECKING:
+    from codellama.backends.base import Backend
+    from codellama.commands.inputs import Target
+    from codellama.console import Console
+    from codellama.dialog import Sampling
+    from codellama.holes import Hole
+    from codellama.infill import Fill, Framed
+    from codellama.models import Model
+
+EXAMPLE = "codellama infill app.py:42"
+
+
+@dataclass(frozen=True, slots=True)
+class _Filled:
+    """A hole and what was put into it."""
+
+    hole: Hole
+    framed: Framed
+    drawn: list[Fill]
+    # all candidates, best first
+    text: str
+
+
+@with_shared
+def infill(
+    ctx: typer.Context,
+    target: TargetArgument = None,
+    *,
+    whole: Annotated[bool, typer.Option("--whole", help="Print the whole text with its holes filled.")] = False,
+    diff: Annotated[bool, typer.Option("--diff", help="Print a unified diff.")] = False,
+    write: Annotated[bool, typer.Option("--write", "-w", help="Put the fill into the file.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
+    pick: Annotated[bool, typer.Option("--pick", help="Choose among the candidates by key.")] = False,
+    candidates: Annotated[
+        int | None,
+        typer.Option("--candidates", "-n", metavar="N", help="Draw N fills and take the best; 1, with --pick 4."),
+    ] = None,
+    single_line: Annotated[bool, typer.Option("--single-line", help="Fill one line.")] = False,
+    max_lines: Annotated[int | None, typer.Option(metavar="N", help="Fill N lines at most.")] = None,
+    context: ContextOption = None,
+    suffix_first: OrderOption = None,
+    raw: Annotated[bool, typer.Option("--raw", help="Give what the model writes as it is.")] = False,
+    language: LanguageOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what the model would see, and stop.")] = False,
+    shared: Shared,
+) -> None:
+    """Fill in the middle: at a line of a file, or where <FILL_ME> stands.
+
+    A blank line is replaced; a line with content is filled at its end, or at COL.
+    """
+    from codellama import infill as core
+    from codellama.commands import inputs, prompt
+
+    run: Run = ctx.obj
+    console = run.console
+    shared.apply_quiet(run)
+    if whole and diff:
+        raise InputError("--whole and --diff exclude each other: choose one")
+    if single_line and max_lines is not None:
+        raise InputError("--single-line is --max-lines 1: give one of the two")
+    if max_lines is not None and max_lines < 1:
+        raise InputError(f"max-lines must be 1 or more, not {max_lines}")
+    sampling = shared.sampling(
+        # the reference's own defaults for infilling
+        run, temperature=0.0, top_p=0.9, max_tokens=MAX_TOKENS,
+        candidates=(4 if pick else 1) if candidates is None else candidates,
+    )  # fmt: skip
+    options = shared.load_options(run)
+    model = shared.find_model(run, "infill", absent_ok=dry_run)
+    given = inputs.target(console, target, EXAMPLE, language)
+    if write and given.source.path is None:
+        raise InputError("--write needs a file, and standard input is none; --whole prints it with its holes filled")
+    others = inputs.context(context or (), given.language)
+    tokenizer = prompt.tokenizer_of(model)
+
+    backend: Backend | None = None
+    filled: list[_Filled] = []
+    for number in range(len(given.gaps)):
+        hole = replace(given.hole([each.text for each in filled]), lines=1 if single_line else max_lines)
+        framed = core.frame(hole, model, tokenizer, sampling.max_tokens or MAX_TOKENS, others, suffix_first)
+        say_what_was_cut(console, model, framed)
+        if dry_run:
+            prompt.show(console, model, framed.prompt, as_json=as_json)
+            return
+        if backend is None:
+            tokens = tokens_needed(model, framed.prompt, sampling, answers=len(given.gaps))
+            backend = run.open_backend(model, options, tokens)
+            for note in backend.notes:
+                console.warn(note)
+        where = given.where(number)
+        drawn = _draw(console, backend, hole, framed, sampling, where, raw=raw)
+        choose = _pick if pick else _best
+        filled.append(_Filled(hole, framed, drawn, choose(console, hole, drawn, where, write=write, raw=raw)))
+    _give(console, model, sampling, given, filled, whole=whole, diff=diff, write=write, as_json=as_json)
+
+
+def _draw(
+    console: Console, backend: Backend, hole: Hole, framed: Framed, sampling: Sampling, where: str, *, raw: bool
+) -> list[Fill]:
+    from codellama import answers
+    from codellama.infill import Draw
+
+    draw = Draw(hole, sampling.candidates, raw=raw)
+    tokens = 0
+    with console.progress(backend.model.name) as line:
+        for chunk in answers.report(backend.stream(framed.prompt, sampling, draw.ended), line.update):
+            draw.add(chunk)
+            tokens += len(chunk.ids)
+            line.show(f"filling {where}", tokens, unit="tokens")
+    return draw.fills()
+
+
+def _best(console: Console, hole: Hole, drawn: list[Fill], where: str, *, write: bool, raw: bool) -> str:
+    """The best fill. Raises NoCompletionError where none is usable, or none may be written."""
+    from codellama import edit
+    from codellama.infill import verifiable
+
+    best = _usable(drawn, where, raw=raw)[0]
+    broken = not raw and best.parses is False and verifiable(hole)
+    if broken:
+        what = f"the file does not parse with {'it' if len(drawn) == 1 else f'any of {len(drawn)} fills'}"
+        if write:
+            raise NoCompletionError(f"no usable fill for {where}: {what}, so nothing was written{_more(drawn)}")
+        console.warn(f"{what}{_more(drawn)}")
+    if write and not raw:
+        edit.refuse_hidden(best.text)
+    if best.answer.finish_reason == "length":
+        console.note(f"stopped at {len(best.answer.ids)} tokens: --max-tokens N takes more")
+    return best.text
+
+
+def _pick(console: Console, hole: Hole, drawn: list[Fill], where: str, *, write: bool, raw: bool) -> str:
+    """The fill that the user chooses, who sees what is hidden in it. Raises NoCompletionError where it is none."""
+    from codellama import rules
+    from codellama.picker import Choice, pick
+    from codellama.preview import Preview
+
+    choices: dict[str, Choice] = {}
+    for fill in _usable(drawn, where, raw=raw):
+        parses = {True: "the file parses", False: "the file does not parse", None: "not checked"}[fill.parses]
+        twice = " · repeats itself" if fill.said_twice else ""
+        preview = Preview(hole.prefix, fill.text, hole.suffix, hole.language)
+        choices.setdefault(fill.text, Choice(preview, parses + twice))
+    picked = pick(console, list(choices.values()))
+    if picked is None:
+        raise NoCompletionError(f"no fill picked for {where}" + ("; nothing was written" if write else ""))
+    return picked if raw else rules.line_end(picked, hole)
+
+
+def _usable(drawn: list[Fill], where: str, *, raw: bool) -> list[Fill]:
+    usable = [fill for fill in drawn if fill.usable]
+    if not usable:
+        why = "the model gave nothing"
+        if not raw and any(fill.answer.text.strip() for fill in drawn):
+            why = "what the model gave only repeats what is there (--raw gives it as it is)"
+        raise NoCompletionError(f"no usable fill for {where}: {why}{_more(drawn)}")
+    return usable
+
+
+def _more(drawn: list[Fill]) -> str:
+    return "; -n 8 draws more" if len(drawn) < 8 else "; --temperature 1 draws others"
+
+
+def _give(
+    console: Console,
+    model: Model,
+    sampling: Sampling,
+    given: Target,
+    filled: list[_Filled],
+    *,
+    whole: bool,
+    diff: bool,
+    write: bool,
+    as_json: bool,
+) -> None:
+    """Write and print what was asked for. What cannot be written is printed all the same."""
+    from codellama import answers, edit
+
+    source = given.source
+    splices = [edit.Splice(gap.start, gap.end, each.text) for gap, each in zip(given.gaps, filled, strict=True)]
+    new = edit.apply(source, splices)
+    failure: CodellamaError | None = None
+    if write:
+        try:
+            edit.write(source, new)
+        except CodellamaError as error:
+            failure = error
+    if as_json:
+        said = [
+            (fill.answer, {"text": fill.text, "raw": fill.answer.text, "hole": number, "parses": fill.parses,
+                           "rules": fill.rules})
+            for number, each in enumerate(filled, 1) for fill in each.drawn
+        ]  # fmt: skip
+        cut = [
+            {"part": part.name, "kept": part.kept, "total": part.total}
+            for each in filled if each.framed.window for part in each.framed.window.cuts
+        ]  # fmt: skip
+        console.write_line(answers.as_json(model, [each.framed.prompt for each in filled], sampling, said, cut=cut))
+    elif diff:
+        _show(console, edit.unified(source, new), "diff")
+    elif whole or (len(filled) > 1 and (failure or not write)):
+        # bytes that are no UTF-8 pass as lone surrogates, so that a pipe gets the file's own encoding
+        _show(console, new.decode("utf-8", "surrogateescape"), given.language)
+    elif failure or not write:
+        _show_fill(console, filled[0])
+    if failure:
+        raise failure
+    if write:
+        lines = ", ".join(given.where(number) for number in range(len(filled)))
+        console.note(f"{source.name}: {lines} filled" if new != source.raw else f"{source.name}: is as it was")
+
+
+def _show_fill(console: Console, filled: _Filled) -> None:
+    hole = filled.hole
+    if console.stdout_tty:
+        from codellama import preview
+
+        preview.show(console, preview.Preview(hole.prefix, filled.text, hole.suffix, hole.language))
+    else:
+        console.write(filled.text)
+
+
+def _show(console: Console, text: str, language: str) -> None:
+    from codellama.display import open_display
+
+    with open_display(console, language=language) as display:
+        display.push(text)
