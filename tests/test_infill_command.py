@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from codellama.backends.scripted import Endless, ScriptedBackend, Step
 from codellama.models import Model
@@ -209,6 +212,14 @@ def test_f28_hidden_characters_are_not_written_unseen(cli: Cli, file: Path) -> N
     assert file.read_text() == FILE
 
 
+def test_f32_a_file_that_cannot_be_replaced_is_refused_before_a_model_loads(cli: Cli, file: Path) -> None:
+    opened = say(cli, [FILL])
+    file.with_name("other.py").hardlink_to(file)
+    done = infill(cli, f"{file}:3", "-w")
+    assert (done.code, done.out, opened) == (2, "", [])
+    assert "is one of 2 hard links" in done.err
+
+
 def test_f33_a_file_that_changed_meanwhile_is_not_written(cli: Cli, file: Path) -> None:
     class Editing(ScriptedBackend):
         def stream(self, *arguments, **more):  # type: ignore[no-untyped-def]
@@ -270,6 +281,49 @@ def test_f35_names_with_colons_and_dashes(cli: Cli, opened: list[ScriptedBackend
     assert cli("infill", "-m", "tiny", "--", f"{dashed}:3").code == 0
 
 
+ENCODINGS = {
+    "utf-8": (b"", "é€\U0001f600\u2028\x0b\x0c"),
+    "utf-8-sig": (b"\xef\xbb\xbf", "é€\U0001f600"),
+    "latin-1": (b"# coding: latin-1\n", "éÿ\x85"),
+}
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.sampled_from(sorted(ENCODINGS)),
+    st.lists(
+        st.tuples(st.text(alphabet="ab =(\t'#E", max_size=12), st.sampled_from(["\n", "\r\n", "\r"])), max_size=12
+    ),
+    st.sampled_from(["", "x = 1", "  "]),
+    st.data(),
+)
+def test_f31_write_changes_nothing_outside_the_hole(
+    cli: Cli, tmp_path: Path, encoding: str, lines: list[tuple[str, str]], last: str, data: st.DataObject
+) -> None:
+    begin, special = ENCODINGS[encoding]
+    body = "".join(text.replace("E", special) + end for text, end in lines) + last
+    raw = begin + body.encode("utf-8" if encoding == "utf-8-sig" else encoding)
+    path = tmp_path / "random.py"
+    path.write_bytes(raw)
+    # the lines as bytes, by a definition of our own
+    pieces = re.split(rb"(\r\n|\r|\n)", raw.removeprefix(b"\xef\xbb\xbf"))
+    # not behind the cookie, where it would be read as part of it
+    number = data.draw(st.integers(2 if encoding == "latin-1" else 1, len(pieces) // 2 + 1))
+    before, line, after = pieces[: 2 * number - 2], pieces[2 * number - 2], pieces[2 * number - 1 :]
+    blank = not line.decode("latin-1" if encoding == "latin-1" else "utf-8").strip()
+    fill = data.draw(st.sampled_from(["y = 2", "    é = 1\n    b = 2", "a\n\nb\n"]))
+    say(cli, [fill])
+    done = infill(cli, f"{path}:{number}", "--write", "--raw")
+    assert done.code == 0, done.err
+    written = path.read_bytes()
+    start = raw[: len(raw) - sum(map(len, pieces))] + b"".join(before) + (b"" if blank else line)
+    end = b"".join(after)
+    assert written.startswith(start)
+    assert written.endswith(end)
+    middle = written[len(start) : len(written) - len(end)]
+    assert re.sub(rb"\r\n|\r", b"\n", middle).decode("latin-1" if encoding == "latin-1" else "utf-8") == fill
+
+
 def test_dry_run_shows_the_prompt_of_the_first_hole(cli: Cli, file: Path) -> None:
     file.write_text("a = <FILL_ME>\nb = <FILL_ME>\n")
     done = infill(cli, str(file), "--dry-run")
@@ -287,6 +341,29 @@ def test_f25_a_model_that_never_stops_ends_at_the_limit(cli: Cli, file: Path) ->
 def program(file: Path, *arguments: str) -> str:
     words = ["infill", f"{file}:3", "-q", *arguments]
     return f"import sys; from codellama.__main__ import main; sys.argv[1:] = {words!r}; main()"
+
+
+def test_the_built_in_model_is_picked_from_on_a_terminal(file: Path, home: Path) -> None:
+    done = terminal.run(
+        program(file, "-n", "2", "--seed", "1", "--max-tokens", "24", "--pick", "--write"),
+        environ={"CODELLAMA_HOME": str(home)},
+        keys=(b"accept", b"\r"),
+        timeout=120,
+    )
+    assert done.code == 0, done.output
+    text = file.read_text()
+    assert text != FILE
+    assert text.endswith("\n\nprint(area(2))\n")
+
+
+def test_none_picked_changes_nothing(file: Path, home: Path) -> None:
+    arguments = ["-n", "2", "--seed", "1", "--max-tokens", "24", "--pick", "--write"]
+    done = terminal.run(
+        program(file, *arguments), environ={"CODELLAMA_HOME": str(home)}, keys=(b"accept", b"q"), timeout=120
+    )
+    assert done.code == 4
+    assert b"no fill picked for line 3; nothing was written" in done.output
+    assert file.read_text() == FILE
 
 
 def test_the_built_in_model_fills_a_file(file: Path, home: Path) -> None:

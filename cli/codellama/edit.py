@@ -79,8 +79,6 @@ def apply(source: Source, splices: Sequence[Splice]) -> bytes:
         readable = decode(new, source.name, source.path).text == expected
     except InputError as error:
         raise InputError(f"the new text is refused, since with it {error}") from None
-    except (LookupError, UnicodeError):
-        readable = False
     if not readable:
         raise InputError(f"{source.name}: the new text is refused, since it would be read as another one")
     return new
@@ -212,6 +210,13 @@ def _quoted(name: bytes) -> bytes:
     return (name if escaped == name else b'"%s"' % escaped) + (b"\t" if b" " in name else b"")
 
 
+def check(source: Source) -> None:
+    """Raises what `write` would raise of the file as it stands: before anybody waits for a model."""
+    with _opened(source) as (target, _):
+        if not os.access(target.parent, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
 def write(source: Source, new: bytes) -> None:
     """Replace the file's bytes by new ones, wholly or not at all; does nothing where they are equal.
 
@@ -219,20 +224,10 @@ def write(source: Source, new: bytes) -> None:
     file or has other hard links; CodellamaError where it cannot be written. Then, and when interrupted, the file is as
     it was and nothing is left beside it.
     """
-    if source.path is None:
-        raise InputError(f"{STDIN}: cannot be written to")
-    if new == source.raw:
+    if source.path is not None and new == source.raw:
         return
-    try:
-        target = Path(os.path.realpath(source.path, strict=True))
-        # without waiting, should there be a FIFO by now
-        with os.fdopen(os.open(target, os.O_RDONLY | os.O_NONBLOCK), "rb") as old:
-            _check_replaceable(source, old)
-            _replace(source, target, old, new)
-    except FileNotFoundError:
-        raise FileChangedError(f"{source.name}: is gone; nothing was written") from None
-    except OSError as error:
-        raise CodellamaError(f"{source.name}: cannot be written: {error.strerror}; it is as it was") from None
+    with _opened(source) as (target, old):
+        _replace(source, target, old, new)
     # no reason to fail: the new bytes are there, and a power cut leaves them or the old ones
     with suppress(OSError):
         directory = os.open(target.parent, os.O_RDONLY)
@@ -240,6 +235,23 @@ def write(source: Source, new: bytes) -> None:
             os.fsync(directory)
         finally:
             os.close(directory)
+
+
+@contextmanager
+def _opened(source: Source) -> Iterator[tuple[Path, BinaryIO]]:
+    """The file that a path leads to, open, if it is one to be replaced; and what goes wrong with it in one line."""
+    if source.path is None:
+        raise InputError(f"{STDIN}: cannot be written to")
+    try:
+        target = Path(os.path.realpath(source.path, strict=True))
+        # without waiting, should there be a FIFO by now
+        with os.fdopen(os.open(target, os.O_RDONLY | os.O_NONBLOCK), "rb") as old:
+            _check_replaceable(source, old)
+            yield target, old
+    except FileNotFoundError:
+        raise FileChangedError(f"{source.name}: is gone; nothing was written") from None
+    except OSError as error:
+        raise CodellamaError(f"{source.name}: cannot be written: {error.strerror}; it is as it was") from None
 
 
 def _check_replaceable(source: Source, old: BinaryIO) -> None:

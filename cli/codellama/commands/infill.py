@@ -68,6 +68,7 @@ def infill(
 
     A blank line is replaced; a line with content is filled at its end, or at COL.
     """
+    from codellama import edit
     from codellama import infill as core
     from codellama.commands import inputs, prompt
 
@@ -88,8 +89,12 @@ def infill(
     options = shared.load_options(run)
     model = shared.find_model(run, "infill", absent_ok=dry_run)
     given = inputs.target(console, target, EXAMPLE, language)
-    if write and given.source.path is None:
-        raise InputError("--write needs a file, and standard input is none; --whole prints it with its holes filled")
+    if write:
+        if given.source.path is None:
+            raise InputError(
+                "--write needs a file, and standard input is none; --whole prints it with its holes filled"
+            )
+        edit.check(given.source)
     others = inputs.context(context or (), given.language)
     tokenizer = prompt.tokenizer_of(model)
 
