@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from codellama.highlight import lexer_name
 
 if TYPE_CHECKING:
-    from tree_sitter import Language
+    from tree_sitter import Parser
 
 _SUFFIXES = {".py": "python", ".pl": "perl", ".r": "splus", ".sql": "sql", ".ipynb": "json"}
 # .py spares the import of Pygments; the others it takes for Prolog, Rebol, T-SQL and nothing
@@ -79,26 +79,23 @@ def parses(text: str, language: str) -> bool | None:
             # ValueError: NUL, a lone surrogate; the last two: CPython 3.11 on "x.a.a…" and "- - - …"
             return False
         return True
-    grammar = _grammar(language)
-    if grammar is None:
+    parser = _parser(language)
+    if parser is None:
         return None
-    from tree_sitter import Parser
-
-    tree = Parser(grammar).parse(text.encode("utf-8", "replace"))
-    return not tree.root_node.has_error
+    return not parser.parse(text.encode("utf-8", "replace")).root_node.has_error
 
 
 @cache
-def _grammar(language: str) -> Language | None:
+def _parser(language: str) -> Parser | None:
     if language not in _GRAMMARS:
         return None
     module, function = _GRAMMARS[language]
     from importlib import import_module
 
     try:
-        from tree_sitter import Language
+        from tree_sitter import Language, Parser
 
-        return Language(getattr(import_module(module), function)())
+        return Parser(Language(getattr(import_module(module), function)()))
     except (ImportError, AttributeError, ValueError):
         # not installed, or made for another version of tree-sitter
         return None
@@ -203,7 +200,7 @@ _FAMILIES: dict[str, _Lexis] = {
     "css": _Lexis(("/*", " */"), (_STARS, _DOUBLE, _SINGLE)),
     "scss less": _Lexis(("//", ""), (_SLASHES, _STARS, _DOUBLE, _SINGLE), "://"),
     "json json5": _Lexis(("//", ""), (_SLASHES, _STARS, _DOUBLE)),
-    "ruby crystal": _Lexis(rules=(_line("#"), _Rule('"', '"', field=r"#\{"), _LONG[1])),
+    "ruby": _Lexis(rules=(_line("#"), _Rule('"', '"', field=r"#\{"), _LONG[1])),
     "perl": _Lexis(rules=(_line("#"), *_LONG), skip=r"\$#|\\."),
     # without round brackets: `case` has them unmatched
     "bash": _Lexis(
@@ -220,7 +217,7 @@ _FAMILIES: dict[str, _Lexis] = {
     "ocaml fsharp": _Lexis(("(*", " *)"), (_block(r"\(\*", r"\*\)", True), _LONG[0]), _PRIMED),
     "common-lisp emacs-lisp scheme racket clojure": _LISP,
     "erlang prolog matlab octave": _Lexis(("%", ""), (_line("%"), _DOUBLE), r"\$."),
-    "html xml markdown vue html+jinja django": _PROSE._replace(comment=("<!--", " -->")),
+    "html xml markdown vue": _PROSE._replace(comment=("<!--", " -->")),
     "tex": _PROSE._replace(comment=("%", "")),
     "ini nasm": _PROSE._replace(comment=(";", "")),
     "vim": _PROSE._replace(comment=('"', "")),
