@@ -6,7 +6,7 @@ and for a fill that grows. Python's strings follow the language reference, secti
 which also reads the f-strings of 3.11; other languages' are known roughly: no heredocs, no Perl quotes.
 
 Pygments' tokens would be an alternative to the scanner. They cannot be taken up in the middle of a text, and cost
-ten times as much: 4 MiB of Python take 6.4 s, and 0.6 s here.
+eight times as much: 4 MiB of the standard library take 4.0 s of processor, and 0.5 s here.
 """
 
 from __future__ import annotations
@@ -162,7 +162,6 @@ _CHARACTER = r"'(?:\\.[^'\r\n]{0,10}|[^\\'\r\n])(?:'|\Z)|'\Z"
 # not a string: Rust has lifetimes, C++ 1'000, Haskell names such as x'. At the text's end it may be just growing
 _PRIMED = _CHARACTER.replace("'", r"'(?<!\w')", 1)
 _SLASHES, _STARS = _line("//"), _block(r"/\*", r"\*/")
-_C = (_SLASHES, _STARS, _DOUBLE)
 _PYTHON = _Lexis(rules=(_line("#"), _TRIPLE, _Rule("([\"'])", r"\1", one_line=True)))
 _SCRIPT = _Lexis(
     ("//", ""),
@@ -177,14 +176,12 @@ def _c(*rules: _Rule, nests: bool = False) -> _Lexis:
     return _Lexis(("//", ""), (*rules, _SLASHES, _block(r"/\*", r"\*/", nests), _DOUBLE), _CHARACTER)
 
 
-_HASH = _Lexis(rules=(_line("#"), _DOUBLE, _SINGLE))
-_LISP = _Lexis((";", ""), (_line(";"), _block(r"#\|", r"\|#"), _LONG[0]), r"#?\\.")
-_DASHES = _Lexis(("--", ""), (_line("--"), _STARS, *_LONG))
 _PROSE = _Lexis(brackets=r"(?!)")
 _FAMILIES: dict[str, _Lexis] = {
     "python cython": _PYTHON,
     "javascript jsx typescript tsx": _SCRIPT,
-    "c cuda glsl java objective-c objective-c++ protobuf verilog systemverilog": _c(_Rule('"""', '"""')),
+    "c cuda glsl objective-c objective-c++ protobuf verilog systemverilog": _c(),
+    "java": _c(_Rule('"""', '"""')),
     "cpp": _c(_block(r'R"(\w*)\(', r'\)\1"')),
     "csharp": _c(
         _Rule(r'\$@"|@\$"', '"', r'""|\{\{', r"\{"),
@@ -208,16 +205,21 @@ _FAMILIES: dict[str, _Lexis] = {
         skip=r"\\.|\$\{[^}\r\n]{0,200}\}",
         brackets=r"[\[\]{}]",
     ),
-    "elixir julia terraform nixos cmake make docker meson awk powershell tcl graphql splus nimrod toml": _HASH,
-    "sql tsql mysql postgresql plpgsql sqlite3 ada vhdl": _DASHES,
+    "elixir meson awk powershell graphql splus toml": _Lexis(rules=(_line("#"), _DOUBLE, _SINGLE)),
+    # an apostrophe opens no string in these
+    "julia terraform nixos cmake make docker tcl nimrod": _Lexis(rules=(_line("#"), _DOUBLE)),
+    "ada vhdl": _Lexis(("--", ""), (_line("--"), _DOUBLE)),
+    "sql tsql mysql postgresql plpgsql sqlite3": _Lexis(("--", ""), (_line("--"), _STARS, *_LONG)),
     "lua": _Lexis(
         ("--", ""), (_block(r"--\[(=*)\[", r"\]\1\]"), _line("--"), _block(r"\[(=*)\[", r"\]\1\]"), _DOUBLE, _SINGLE)
     ),
     "haskell elm": _Lexis(("--", ""), (_block(r"\{-", r"-\}", True), _line("--"), _DOUBLE), _PRIMED),
     "ocaml fsharp": _Lexis(("(*", " *)"), (_block(r"\(\*", r"\*\)", True), _LONG[0]), _PRIMED),
-    "common-lisp emacs-lisp scheme racket clojure": _LISP,
+    "common-lisp emacs-lisp scheme racket clojure": _Lexis(
+        (";", ""), (_line(";"), _block(r"#\|", r"\|#"), _LONG[0]), r"#?\\."
+    ),
     "erlang prolog matlab octave": _Lexis(("%", ""), (_line("%"), _DOUBLE), r"\$."),
-    "html xml markdown vue": _PROSE._replace(comment=("<!--", " -->")),
+    "html xml markdown vue html+django": _PROSE._replace(comment=("<!--", " -->")),
     "tex": _PROSE._replace(comment=("%", "")),
     "ini nasm": _PROSE._replace(comment=(";", "")),
     "vim": _PROSE._replace(comment=('"', "")),
@@ -248,7 +250,9 @@ class Balance:
 
 
 def balance(text: str, language: str) -> Balance:
-    """The faults in a text's brackets and strings; none in a language of prose. In linear time."""
+    """The faults in a text's brackets and strings; none in a language of prose. In linear time:
+
+    4 MiB of code take 0.5 s of processor, of nothing but quotes and line ends 11 s."""
     scanner = _Scanner(language)
     scanner.feed(text, len(text))
     lasting = [entry for entry in scanner.stack if not (isinstance(entry, _Frame) and entry.is_line_comment)]
@@ -389,8 +393,6 @@ class _Scanner:
                 self.unclosed += len(stack) - index - 1
                 self._truncate(index)
                 return after_hole
-            if len(entry) == 2:
-                break
         self.unmatched += 1
         return False
 
