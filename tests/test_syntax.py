@@ -178,6 +178,15 @@ def test_a_placeholder_closes_the_hole(language: str, before: str, after: str) -
     assert any(parses(before + text + after, language) for text in placeholders(language, "    "))
 
 
+def test_pythons_placeholders_are_indented() -> None:
+    assert placeholders("python", "  ") == ("", "  pass", "  _")
+
+
+def test_a_character_that_is_still_growing_ends_nothing() -> None:
+    watch = UnmatchedCloser("f(", "c")
+    assert [watch.push(piece) for piece in ("'", ")", "'", ", a)")] == [None, None, None, 6]
+
+
 def faults(text: str, language: str) -> int:
     return balance(text, language).faults
 

