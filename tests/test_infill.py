@@ -109,6 +109,7 @@ STOPS = {
         "y = 2\ndef f(a,b):\n    c = a\n    return c\n|d = 3\n",
     ),
     "an unmatched bracket": (Hole("print(", ")\n"), "x)|\ny = 2\n"),
+    "a dedent out of the block": (Hole("def f(a):\n    if a:\n", "\n"), "        a = 1\n    elx|"),
     "a dedent out of the function": (Hole("def f():\n", "\n"), "    return 1\n\n\nd|ef g():\n"),
 }
 
@@ -141,8 +142,10 @@ def test_a_fill_ends_while_it_is_generated(hole: Hole, text: str) -> None:
             Hole("def f(a, b):\n", "\n        return False\n    return True\n"),
             "    if a:\n        return False\n    if b:",
         ),
-        # a dedent within the function
-        (Hole("def f(a):\n    if a:\n", "\n"), "        return 1\n    return 2"),
+        # a dedent within the function, from mid-line
+        (Hole("def f(a):\n    if a:\n        return ", "\n"), "1\n    return 2"),
+        # what may become a clause of the statement around it, and then is one
+        (Hole("def f(a):\n    if a:\n", "\n"), "        a = 1\n    else:\n        a = 2"),
     ],
 )
 def test_a_fill_goes_on(hole: Hole, text: str) -> None:

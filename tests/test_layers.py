@@ -61,6 +61,8 @@ LAYERS: list[set[str]] = [
         "stops",
         "highlight",
         "syntax",
+        "brackets",
+        "lexis",
         "sanitiser",
     },
     {"dialog", "errors"},

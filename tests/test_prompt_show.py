@@ -91,8 +91,7 @@ def test_stdin_and_file(cli: Cli, tmp_path: Path) -> None:
     ("arguments", "code", "complaint"),
     [
         (["complete", "-m", "9b", "x"], 2, "9b: no such model"),
-        (["infill", "{tmp}/bad.json"], 2, "one <FILL_ME> must mark the hole"),
-        (["infill", "{tmp}/two.py"], 2, "one <FILL_ME> must mark the hole"),
+        (["infill", "{tmp}/bad.json"], 2, "bad.json: has no <FILL_ME> in it; put one, or name a line"),
         (["infill", "{tmp}/absent.py"], 2, "absent.py: no such file"),
         (["infill", "{tmp}/two.py", "--prefix", "a"], 2, "--prefix and --suffix take the place of a file"),
         (["infill", "-m", "34b", "--prefix", "a"], 5, "34b cannot infill"),

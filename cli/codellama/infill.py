@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from codellama import prompts, rules, syntax, window
+from codellama import brackets, prompts, rules, syntax, window
 from codellama.answers import Answer, Collector
 from codellama.dialog import Chunk, FinishReason, Prompt
 from codellama.errors import ContextError
@@ -128,8 +128,8 @@ class Watch:
         self._text = ""
         self.end: int | None = None
         # where the fill ends by what is there so far; None: it goes on
-        lacking = syntax.balance(hole.filled(""), hole.language).unclosed
-        self._closer = syntax.UnmatchedCloser(hole.prefix, hole.language, lacking)
+        lacking = brackets.balance(hole.filled(""), hole.language).unclosed
+        self._closer = brackets.UnmatchedCloser(hole.prefix, hole.language, lacking)
 
     def push(self, piece: str) -> None:
         """In mid-line no end is taken after which the file does not parse, while it may yet."""

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 
-from codellama import syntax
+from codellama import brackets, syntax
 from codellama.holes import Hole
 
 Rule = Callable[[str, Hole], str]
@@ -30,6 +30,8 @@ _CLOSING = re.compile(r"[\s)\]}>;,]*|\s*end\b[;,]?\s*")
 _LARGEST = 400_000
 # characters of a file that is parsed to check a fill: half a second
 _SCOPE = re.compile(r"(async\s+def|def|class)\b")
+_CLAUSES = ("else", "elif", "except", "finally", "case")
+_CLAUSE = re.compile(rf"(?:{'|'.join(_CLAUSES)})\b")
 _OPENS_BLOCK = re.compile(r":\s*(#.*)?\Z")
 
 
@@ -43,7 +45,7 @@ def fits(fill: str, hole: Hole) -> bool | None:
 
 def faults(fill: str, hole: Hole) -> int:
     """Brackets and strings of the file that match nothing, with the fill: where there is no parser."""
-    return syntax.balance(hole.filled(fill), hole.language).faults
+    return brackets.balance(hole.filled(fill), hole.language).faults
 
 
 def strip_pieces(fill: str, hole: Hole) -> str:
@@ -136,22 +138,34 @@ def closing_line(fill: str, hole: Hole) -> str:
 
 
 def scope(fill: str, hole: Hole) -> str:
-    """Python: end at the first line that is dedented out of the function or class that holds the hole."""
+    """Python: end at the first line that is dedented out of the hole's block, or its function or class."""
     cut = scope_end(fill, hole)
     return fill if cut is None else fill[:cut].rstrip()
 
 
 def scope_end(fill: str, hole: Hole) -> int | None:
-    """Where the line starts that leaves the hole's function or class; None: none does, or it is not Python."""
-    floor = _floor(fill, hole) if hole.language == "python" else 0
-    if not floor:
+    """Where the line starts that leaves what the hole is in; None: none does, or it is not Python.
+
+    A hole that is a line of its own is in a block, whose level the fill's first line chooses; `else` and the like may
+    go on with the statement around it. Any other hole is in a function or class: of HumanEval's solutions for random
+    spans four leave their block, and go on in the function.
+    """
+    if hole.language != "python":
         return None
-    for match in re.finditer(r"^(?=\S)" if floor == 1 else rf"^(?! {{{floor}}}|\t)[ ]*(?=\S)", fill, re.MULTILINE):
-        if match.start() == 0 and not hole.starts_line:
-            continue
-        comment = fill.startswith("#", match.end())
-        if not comment and not syntax.inside_string(hole.prefix + fill[: match.start()], "python"):
-            return match.start()
+    alone = hole.starts_line and not hole.between_lines
+    lines = fill.split("\n")
+    level = _width(next(filter(str.strip, lines), "")) if alone else _floor(fill, hole)
+    at = 0
+    for number, line in enumerate(lines):
+        word = line.strip()
+        outside = word and _width(line) < level and (number or hole.starts_line) and not word.startswith("#")
+        if outside and not brackets.inside_string(hole.prefix + fill[:at], "python"):
+            clause = alone and _width(line) >= _floor(fill, hole) and _CLAUSE.match(word)
+            growing = number == len(lines) - 1 and any(name.startswith(word) for name in _CLAUSES)
+            if not clause and not growing:
+                return at
+            level = min(level, _width(line) + 1)
+        at += len(line) + 1
     return None
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from codellama import holes, source, syntax
+from codellama import holes, lexis, source, syntax
 from codellama.console import Console
 from codellama.errors import InputError
 from codellama.source import Source
@@ -106,6 +106,6 @@ def target(console: Console, argument: str | None, example: str, language: str |
 def context(files: Sequence[Path], language: str) -> list[tuple[str, str]]:
     """Other files' names, and their texts as a model sees them: each below its name, a comment of the language."""
     return [
-        (str(file), f"{syntax.comment(str(file), language)}\n{holes.plain(source.read_file(file).text).rstrip()}\n\n")
+        (str(file), f"{lexis.comment(str(file), language)}\n{holes.plain(source.read_file(file).text).rstrip()}\n\n")
         for file in files
     ]
