@@ -220,6 +220,12 @@ def test_f32_a_file_that_cannot_be_replaced_is_refused_before_a_model_loads(cli:
     assert "is one of 2 hard links" in done.err
 
 
+def test_f28_a_candidate_without_hidden_characters_is_written(cli: Cli, file: Path) -> None:
+    say(cli, ["    x = 'a\u202eb'"], [FILL + " "])
+    assert infill(cli, f"{file}:3", "-w", "-n", "2").code == 0
+    assert FILL in file.read_text()
+
+
 def test_f33_a_file_that_changed_meanwhile_is_not_written(cli: Cli, file: Path) -> None:
     class Editing(ScriptedBackend):
         def stream(self, *arguments, **more):  # type: ignore[no-untyped-def]
@@ -248,6 +254,7 @@ def test_f33_a_file_that_changed_meanwhile_is_not_written(cli: Cli, file: Path) 
         (["{dir}/big.py:1"], 2, "is longer than 4 MiB"),
         (["{file}:3", "--whole", "--diff"], 2, "exclude each other"),
         (["{file}:3", "--single-line", "--max-lines", "2"], 2, "give one of the two"),
+        (["{file}:3", "--raw", "--single-line"], 2, "--raw gives all that the model writes"),
         (["{file}:3", "--max-lines", "0"], 2, "max-lines must be 1 or more"),
         (["{file}:3", "-n", "0"], 2, "candidates must be 1 to 64"),
         (["{file}:3", "--context", "{dir}/absent.py"], 2, "absent.py: no such file"),
@@ -328,6 +335,7 @@ def test_dry_run_shows_the_prompt_of_the_first_hole(cli: Cli, file: Path) -> Non
     file.write_text("a = <FILL_ME>\nb = <FILL_ME>\n")
     done = infill(cli, str(file), "--dry-run")
     assert "⟦<s>⟧⟦<PRE>⟧a = ⟦<SUF>⟧\nb = \n⟦<MID>⟧" in done.out
+    assert done.err == "the first of 2 holes; the others' prompts hold its fill\n"
     assert cli("prompt", "show", "infill", str(file), "-m", "tiny", "-q").out == done.out
 
 

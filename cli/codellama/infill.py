@@ -37,9 +37,9 @@ def frame(
 ) -> Framed:
     """The prompt for a hole, cut so that the answer's tokens have room too. `context`: other files, name and text.
 
-    Not told otherwise, the suffix goes first where the hole begins a line, and second where it may be in mid-token:
-    suffix-first has the answer go on with the prefix's ids, which are then the ones it was trained on (Code Llama's
-    paper, section 3.2 and table 14). Raises ContextError where there is no room for anything.
+    Not told otherwise, the suffix goes first where the hole begins a line. The fill then goes on with the prefix's own
+    ids, which is better (Code Llama's paper, table 14), but worse where the prefix ends in mid-token. Raises
+    ContextError where there is no room for anything.
     """
     order = hole.starts_line if suffix_first is None else suffix_first
     if tokenizer is None:
@@ -94,7 +94,8 @@ class Draw:
     def __init__(self, hole: Hole, candidates: int, *, raw: bool = False) -> None:
         self._hole = hole
         self._raw = raw
-        self._watches = [Watch(hole) for _ in range(candidates)]
+        lacking = brackets.balance(hole.filled(""), hole.language).unclosed
+        self._watches = [Watch(hole, lacking) for _ in range(candidates)]
         self._ended = [False] * candidates
         self._collector = Collector()
 
@@ -104,9 +105,7 @@ class Draw:
     def add(self, chunk: Chunk) -> None:
         index = chunk.index
         if not self._ended[index]:
-            watch = self._watches[index]
-            watch.push(chunk.text)
-            if watch.end is not None and not self._raw:
+            if not self._raw and self._watches[index].push(chunk.text) is not None:
                 chunk = replace(chunk, finish_reason=FinishReason.STOP)
             self._ended[index] = chunk.finish_reason is not None
         self._collector.add(chunk)
@@ -123,16 +122,16 @@ class Draw:
 class Watch:
     """Sees a fill grow, and where it ends."""
 
-    def __init__(self, hole: Hole) -> None:
+    def __init__(self, hole: Hole, lacking: int) -> None:
+        """`lacking`: closing brackets that the file lacks without the fill."""
         self._hole = hole
         self._text = ""
+        self._closer = brackets.UnmatchedCloser(hole.prefix, hole.language, lacking)
         self.end: int | None = None
         # where the fill ends by what is there so far; None: it goes on
-        lacking = brackets.balance(hole.filled(""), hole.language).unclosed
-        self._closer = brackets.UnmatchedCloser(hole.prefix, hole.language, lacking)
 
-    def push(self, piece: str) -> None:
-        """In mid-line no end is taken after which the file does not parse, while it may yet."""
+    def push(self, piece: str) -> int | None:
+        """`end`. In mid-line none is taken after which the file does not parse, while it may yet."""
         self._text += piece
         text, hole = self._text, self._hole
         ends = [self._closer.push(piece)]
@@ -144,6 +143,7 @@ class Watch:
         if not piece.isspace():
             ends.append(rules.scope_end(text, hole))
         self.end = min((end for end in ends if end is not None), default=None)
+        return self.end
 
 
 def _meets_suffix(text: str, hole: Hole) -> int | None:

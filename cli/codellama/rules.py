@@ -253,6 +253,7 @@ def tells(line: str) -> bool:
     return bool(re.search(r"\w", line))
 
 
+@lru_cache(maxsize=8)
 def following(hole: Hole) -> list[str]:
     """The lines behind the hole's own, from the first that is not blank; in whole-line holes all of the suffix's."""
     behind = hole.suffix if hole.starts_line else hole.suffix.partition("\n")[2]

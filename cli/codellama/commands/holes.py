@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from codellama.commands.inputs import Target
     from codellama.console import Console
     from codellama.infill import Framed
     from codellama.models import Model
@@ -39,3 +40,9 @@ def say_what_was_cut(console: Console, model: Model, framed: Framed) -> None:
     if framed.window and framed.window.cuts:
         cuts = ", ".join(f"{part.kept} of {part.total} tokens {part.name}" for part in framed.window.cuts)
         console.warn(f"{model.name}'s context of {model.context} is too small for all of it: it sees {cuts}")
+
+
+def say_which_hole(console: Console, target: Target) -> None:
+    """Of several holes only the first one's prompt is known before a model has filled it."""
+    if len(target.gaps) > 1:
+        console.note(f"the first of {len(target.gaps)} holes; the others' prompts hold its fill")

@@ -14,6 +14,7 @@ from codellama.commands.holes import (
     OrderOption,
     TargetArgument,
     say_what_was_cut,
+    say_which_hole,
 )
 from codellama.commands.options import Run, Shared, tokens_needed, with_shared
 from codellama.errors import CodellamaError, InputError, NoCompletionError
@@ -79,6 +80,8 @@ def infill(
         raise InputError("--whole and --diff exclude each other: choose one")
     if single_line and max_lines is not None:
         raise InputError("--single-line is --max-lines 1: give one of the two")
+    if raw and (single_line or max_lines is not None):
+        raise InputError("--raw gives all that the model writes: leave out --single-line and --max-lines")
     if max_lines is not None and max_lines < 1:
         raise InputError(f"max-lines must be 1 or more, not {max_lines}")
     sampling = shared.sampling(
@@ -105,6 +108,7 @@ def infill(
         framed = core.frame(hole, model, tokenizer, sampling.max_tokens or MAX_TOKENS, others, suffix_first)
         say_what_was_cut(console, model, framed)
         if dry_run:
+            say_which_hole(console, given)
             prompt.show(console, model, framed.prompt, as_json=as_json)
             return
         if backend is None:
@@ -140,7 +144,8 @@ def _best(console: Console, hole: Hole, drawn: list[Fill], where: str, *, write:
     from codellama import edit
     from codellama.infill import verifiable
 
-    best = _usable(drawn, where, raw=raw)[0]
+    usable = _usable(drawn, where, raw=raw)
+    best = next((fill for fill in usable if not edit.hidden(fill.text)), usable[0]) if write and not raw else usable[0]
     broken = not raw and best.parses is False and verifiable(hole)
     if broken:
         what = f"the file does not parse with {'it' if len(drawn) == 1 else f'any of {len(drawn)} fills'}"

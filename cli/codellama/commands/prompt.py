@@ -15,6 +15,7 @@ from codellama.commands.holes import (
     OrderOption,
     TargetArgument,
     say_what_was_cut,
+    say_which_hole,
 )
 from codellama.commands.options import Run, Shared
 from codellama.errors import InputError
@@ -93,8 +94,7 @@ def show_infill(
     if prefix is None and suffix is None:
         given = inputs.target(run.console, target, "codellama prompt show infill app.py:42", language)
         hole, spoken = given.hole(), given.language
-        if len(given.gaps) > 1:
-            run.console.note(f"the first of {len(given.gaps)} holes; the others' prompts hold its fill")
+        say_which_hole(run.console, given)
     elif target is not None:
         raise InputError("--prefix and --suffix take the place of a file: give one or the other")
     else:
