@@ -198,7 +198,7 @@ Step = tuple[bytes, bytes | tuple[int, int]]
 # once this is seen, behind what the step before waited for: that is typed, or the terminal gets that size
 
 _PATIENCE = 10.0
-# seconds in which a program shows something, or gets Ctrl-C
+# seconds in which a program shows something, or gets Ctrl-C and Ctrl-D
 
 
 class Terminal:
@@ -223,7 +223,7 @@ class Terminal:
         seen = 0
         while not self._output.endswith(_END):
             if not select.select([self._master], [], [], self._patience)[0]:
-                self.send(b"\x03")
+                self.send(b"\x03\x04")
                 continue
             self._output += os.read(self._master, 65536)
             while self.steps and (at := self._output.find(self.steps[0][0], seen)) >= 0:

@@ -247,6 +247,11 @@ def test_neighbours_go_before_lines_of_the_fill() -> None:
     ]:
         *rows, _, _ = shown(state_of(choices), 80, room + 2, choices)
         assert "".join("…" if "…" in row else row[-1] for row in rows) == expected
+    # where there are none on one side, the other has the room
+    for before, after, expected in [("", "d\ne\nf\n", "xxxxxxxxxxxxdef"), ("a\nb\nc\n", "", "abcxxxxxxxxxxxx")]:
+        choices = [choice("x\n" * 12, before=before, after=after)]
+        *rows, _, _ = shown(state_of(choices), 80, 17, choices)
+        assert "".join(row[-1] for row in rows) == expected
 
 
 @settings(max_examples=200, deadline=None)
@@ -382,14 +387,16 @@ def frames(output: bytes, width: int = 80, height: int = 24) -> list[list[str]]:
         ([(b"1 of 3", b"n"), (b"2 of 3", b"\x03")], KeyboardInterrupt),
         # pasted: nothing but what comes behind it
         ([(b"1 of 3", b"\x1b[200~y\r\x03\x1b[201~n"), (b"2 of 3", b"q")], None),
-        ([(b"1 of 3", b"\x1a\x1c\x13\x11n"), (b"2 of 3", b"q")], None),
+        ([(b"1 of 3", b"\x1a\x1c\x13n"), (b"2 of 3", b"q")], None),
     ],
 )  # fmt: skip
 def test_picking(steps: list[Step], result: object) -> None:
     with Terminal(steps=steps) as terminal:
         assert picked(terminal) == result
         assert terminal.steps == []
-        screen = terminal.screen()
+        output = terminal.close()
+    assert Screen().feed(output.partition(b"\x1b[?2004l")[0]).modes == {"?1049", "?2004"}
+    screen = Screen().feed(output)
     # nothing of it stays
     assert screen.lines == ["$ command", ""]
     assert screen.modes == {"?7", "?25"}
@@ -499,6 +506,16 @@ def test_a_thread_can_ask_too() -> None:
     assert results == ["    return 1"]
 
 
+def test_a_terminal_that_takes_little_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    write = os.write
+    reader, writer = os.pipe()
+    with os.fdopen(reader, "rb") as end:
+        with monkeypatch.context() as patch, os.fdopen(writer, "wb"):
+            patch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:7]))
+            FullScreen(reader, writer, dumb=False).write("é" * 30)
+        assert end.read().decode() == "é" * 30
+
+
 def test_nothing_to_choose_among() -> None:
     assert pick(Console(), []) is None
 
@@ -527,7 +544,9 @@ os.dup2(reader, 0)
 os.dup2(files[0].fileno(), 1)
 os.dup2(files[1].fileno(), 2)
 console = Console.from_process()
+before = os.listdir("/dev/fd")
 console.write(pick(console, choices))
+assert os.listdir("/dev/fd") == before
 os.dup2(kept, 1)
 for file in files:
     file.seek(0)
