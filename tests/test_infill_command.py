@@ -364,6 +364,15 @@ def test_the_built_in_model_is_picked_from_on_a_terminal(file: Path, home: Path)
     assert text.endswith("\n\nprint(area(2))\n")
 
 
+def test_without_a_terminal_nothing_can_be_picked(file: Path, home: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", program(file, "--pick")], start_new_session=True, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, env=terminal.environment(CODELLAMA_HOME=str(home)), check=False, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "codellama: there is no terminal to ask on: take --candidates N --json in place of --pick\n"
+
+
 def test_none_picked_changes_nothing(file: Path, home: Path) -> None:
     arguments = ["-n", "2", "--seed", "1", "--max-tokens", "24", "--pick", "--write"]
     done = terminal.run(

@@ -6,6 +6,7 @@ lines anew when it is resized; here rows are addressed, and what was on the scre
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import select
@@ -133,14 +134,11 @@ def open_fullscreen(console: Console, instead: str) -> Iterator[FullScreen]:
     What was typed before counts for nothing, and what is typed beyond the end is for nobody else. Raises InputError
     where there is no terminal; `instead` tells what to do then.
     """
-    none = InputError(f"there is no terminal to ask on: {instead}")
-    try:
-        import termios
-    except ImportError:
-        raise none from None
     with ExitStack() as stack:
-        source = console.stdin.fileno() if console.stdin_tty else _own_terminal(stack, none)
-        target = console.stderr.fileno() if console.stderr_tty else _own_terminal(stack, none)
+        none = _no_terminal(instead)
+        source, target = _terminals(console, stack, none)
+        import termios
+
         try:
             before = termios.tcgetattr(source)
             raw = termios.tcgetattr(source)
@@ -161,6 +159,25 @@ def open_fullscreen(console: Console, instead: str) -> Iterator[FullScreen]:
             stack.callback(screen.paint, [])
             screen.write(_ENTER)
         yield screen
+
+
+def check(console: Console, instead: str) -> None:
+    """Raises what `open_fullscreen` would: before anybody waits for what is to be shown."""
+    with ExitStack() as stack:
+        _terminals(console, stack, _no_terminal(instead))
+
+
+def _no_terminal(instead: str) -> InputError:
+    return InputError(f"there is no terminal to ask on: {instead}")
+
+
+def _terminals(console: Console, stack: ExitStack, none: InputError) -> tuple[int, int]:
+    """Where keys come from and where rows go to."""
+    if importlib.util.find_spec("termios") is None:
+        raise none
+    source = console.stdin.fileno() if console.stdin_tty else _own_terminal(stack, none)
+    target = console.stderr.fileno() if console.stderr_tty else _own_terminal(stack, none)
+    return source, target
 
 
 def _own_terminal(stack: ExitStack, none: InputError) -> int:

@@ -11,6 +11,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from codellama import fullscreen
 from codellama.console import Console
 from codellama.fullscreen import open_fullscreen
 from codellama.highlight import RESET
@@ -42,6 +43,7 @@ class Done:
     lines: int | None = None
 
 
+INSTEAD = "take --candidates N --json in place of --pick"
 ACCEPT = frozenset({"\r", "\n", "\t", "a", "y"})
 MORE = frozenset({"l", "down", "right"})
 FEWER = frozenset({"h", "up", "left"})
@@ -51,6 +53,11 @@ _HELP = (
     "⏎ Tab a y  accept what is marked +  ·  l ↓ →  by line: one more  ·  h ↑ ←  one fewer  ·  n Space  next  ·  "
     "p  previous  ·  1–9  that one  ·  q Esc  none  ·  Ctrl-C  interrupt  ·  ?  close this"
 )
+
+
+def check(console: Console) -> None:
+    """Raises InputError where there is no terminal to pick on."""
+    fullscreen.check(console, INSTEAD)
 
 
 def pick(console: Console, choices: Sequence[Choice]) -> str | None:
@@ -64,7 +71,7 @@ def pick(console: Console, choices: Sequence[Choice]) -> str | None:
         return None
     state = State(tuple(stops(choice.preview.fill) for choice in choices))
     colour = not console.dumb and not console.environ.get("NO_COLOR")
-    with open_fullscreen(console, "take --candidates N --json in place of --pick") as screen:
+    with open_fullscreen(console, INSTEAD) as screen:
         screen.paint(frame(choices, state, screen.size, colour=colour))
         for key in screen.pressed():
             result = press(state, key)

@@ -69,7 +69,7 @@ def infill(
 
     A blank line is replaced; a line with content is filled at its end, or at COL.
     """
-    from codellama import edit
+    from codellama import edit, picker
     from codellama import infill as core
     from codellama.commands import inputs, prompt
 
@@ -98,6 +98,8 @@ def infill(
                 "--write needs a file, and standard input is none; --whole prints it with its holes filled"
             )
         edit.check(given.source)
+    if pick:
+        picker.check(console)
     others = inputs.context(context or (), given.language)
     tokenizer = prompt.tokenizer_of(model)
 
@@ -162,6 +164,7 @@ def _best(console: Console, hole: Hole, drawn: list[Fill], where: str, *, write:
 def _pick(console: Console, hole: Hole, drawn: list[Fill], where: str, *, write: bool, raw: bool) -> str:
     """The fill that the user chooses, who sees what is hidden in it. Raises NoCompletionError where it is none."""
     from codellama import rules
+    from codellama.infill import verifiable
     from codellama.picker import Choice, pick
     from codellama.preview import Preview
 
@@ -174,7 +177,11 @@ def _pick(console: Console, hole: Hole, drawn: list[Fill], where: str, *, write:
     picked = pick(console, list(choices.values()))
     if picked is None:
         raise NoCompletionError(f"no fill picked for {where}" + ("; nothing was written" if write else ""))
-    return picked if raw else rules.line_end(picked, hole)
+    text = picked if raw else rules.line_end(picked, hole)
+    if rules.fits(text, hole) is False and verifiable(hole):
+        # of some of its lines the user was told nothing yet
+        console.warn("the file does not parse with what was picked")
+    return text
 
 
 def _usable(drawn: list[Fill], where: str, *, raw: bool) -> list[Fill]:
