@@ -45,4 +45,6 @@ class Cli:
         code = app.run(arguments, Run(console, opened))
         assert isinstance(console.stdout, io.BytesIO)
         assert isinstance(console.stderr, io.StringIO)
-        return Result(code, console.stdout.getvalue().decode(), console.stderr.getvalue())
+        # bytes that are no UTF-8 come as lone surrogates
+        out = console.stdout.getvalue().decode("utf-8", "surrogateescape")
+        return Result(code, out, console.stderr.getvalue())

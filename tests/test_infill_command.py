@@ -83,6 +83,15 @@ def test_whole_prints_the_text_with_its_hole_filled(cli: Cli, opened: list[Scrip
     assert infill(cli, f"{file}:3", "--whole").out == FILE.replace("\n\n\n", f"\n{FILL}\n\n")
 
 
+def test_whole_keeps_the_files_encoding(cli: Cli, tmp_path: Path) -> None:
+    say(cli, ["'ü'"])
+    path = tmp_path / "latin.py"
+    raw = "# coding: latin-1\r\nx = <FILL_ME>  # é\r\n".encode("latin-1")
+    path.write_bytes(raw)
+    out = infill(cli, str(path), "--whole").out
+    assert out.encode("utf-8", "surrogateescape") == raw.replace(b"<FILL_ME>", b"'\xfc'")
+
+
 def test_a_diff_applies(cli: Cli, opened: list[ScriptedBackend], file: Path) -> None:
     done = infill(cli, f"{file}:3", "--diff")
     assert f"-\n+{FILL}\n" in done.out

@@ -70,6 +70,8 @@ def test_a_file_of_which_no_line_fits_is_left_out(tiny_tokenizer: Tokenizer) -> 
 
 def test_f24_a_line_that_is_too_long_is_cut_within(tiny_tokenizer: Tokenizer) -> None:
     text = "x=1;" * 250_000
+    # the line before the hole, too
+    assert 290 <= fit(tiny_tokenizer, text + "\n", text, 400).prefix.kept <= 300
     window = fit(tiny_tokenizer, text, text, 400)
     assert text.endswith(window.prefix.text)
     assert text.startswith(window.suffix.text)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from codellama.holes import Hole
     from codellama.infill import Fill, Framed
     from codellama.models import Model
+    from codellama.source import Source
 
 EXAMPLE = "codellama infill app.py:42"
 
@@ -234,10 +235,9 @@ def _give(
         ]  # fmt: skip
         console.write_line(answers.as_json(model, [each.framed.prompt for each in filled], sampling, said, cut=cut))
     elif diff:
-        _show(console, edit.unified(source, new), "diff")
+        _show(console, edit.unified(source, new), source, "diff")
     elif whole or (len(filled) > 1 and (failure or not write)):
-        # bytes that are no UTF-8 pass as lone surrogates, so that a pipe gets the file's own encoding
-        _show(console, new.decode("utf-8", "surrogateescape"), given.language)
+        _show(console, new.decode("utf-8", "surrogateescape"), source, given.language)
     elif failure or not write:
         _show_fill(console, filled[0])
     if failure:
@@ -257,8 +257,12 @@ def _show_fill(console: Console, filled: _Filled) -> None:
         console.write(filled.text)
 
 
-def _show(console: Console, text: str, language: str) -> None:
+def _show(console: Console, text: str, source: Source, language: str) -> None:
+    """`text`: bytes of a file or a diff; those that are no UTF-8 are lone surrogates, which a pipe gets as bytes."""
     from codellama.display import open_display
 
+    if console.stdout_tty:
+        encoding = "utf-8-sig" if source.bom else source.encoding
+        text = text.encode("utf-8", "surrogateescape").decode(encoding, "replace")
     with open_display(console, language=language) as display:
         display.push(text)
