@@ -57,19 +57,39 @@ def strip_pieces(fill: str, hole: Hole) -> str:
 
 
 def indent(fill: str, hole: Hole) -> str:
-    """Begin with the indentation of the blank line that is filled, where it is missing."""
+    """Begin with the indentation of the blank line that is filled, where it is missing.
+
+    Where the file does not parse, with another one that the lines around the hole have, if it parses then.
+    """
+    if not hole.starts_line or not fill.strip():
+        return fill
     wanted = hole.indent or expected_indent(hole)
-    if not hole.starts_line or not wanted or not fill.strip() or fill[0].isspace():
-        return fill
-    if not hole.indent and fits(fill, hole) is not False:
-        return fill
-    first, *others = fill.split("\n")
-    written = [line for line in others if line.strip()]
-    every = wanted + "\n".join([first, *(wanted + line if line.strip() else line for line in others)])
-    alone = wanted + fill
-    if not written or fits(every, hole) is False or fits(alone, hole) is True:
-        return alone
-    return every if any(not line.startswith(wanted) for line in written) else alone
+    if wanted and not fill[0].isspace() and (hole.indent or fits(fill, hole) is False):
+        alone, every = wanted + fill, _shifted(fill, wanted)
+        whole = fits(every, hole) is not False and fits(alone, hole) is not True
+        fill = every if whole and not all(line.startswith(wanted) for line in alone.split("\n") if line) else alone
+    if fits(fill, hole) is False:
+        around = (_margin(_above(hole)), _margin(next(filter(None, following(hole)), "")))
+        for other in dict.fromkeys((wanted, *around)):
+            if fits(_shifted(fill, other), hole):
+                return _shifted(fill, other)
+    return fill
+
+
+def _shifted(fill: str, margin: str) -> str:
+    """The fill with its first line's indentation replaced, in all lines that have it."""
+    lines = fill.split("\n")
+    own = _margin(next(filter(str.strip, lines)))
+    return "\n".join(margin + line[len(own) :] if line.strip() and line.startswith(own) else line for line in lines)
+
+
+def _margin(line: str) -> str:
+    return line[: len(line) - len(line.lstrip())]
+
+
+def _above(hole: Hole) -> str:
+    """The last line before the hole that is not blank."""
+    return next((line for line in reversed(hole.prefix.split("\n")) if line.strip()), "")
 
 
 def one_line(fill: str, hole: Hole) -> str:
@@ -267,11 +287,10 @@ def _width(line: str) -> int:
 
 def expected_indent(hole: Hole) -> str:
     """The indentation that a Python block has at an empty line, as far as the lines around it tell."""
-    above = next((line for line in reversed(hole.prefix.split("\n")) if line.strip()), "")
-    behind = next((line for line in following(hole) if line), "")
-    own, ahead = above[: len(above) - len(above.lstrip())], behind[: len(behind) - len(behind.lstrip())]
     if hole.language != "python":
         return ""
+    above = _above(hole)
+    own, ahead = _margin(above), _margin(next(filter(None, following(hole)), ""))
     if _OPENS_BLOCK.search(above):
         return ahead if len(ahead) > len(own) else own + ("\t" if own.startswith("\t") else "    ")
     return own
