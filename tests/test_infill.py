@@ -190,9 +190,9 @@ def fill(text: str, logprob: float = 0.0, parses: bool | None = True, *applied: 
 def test_the_best_parses_says_nothing_twice_and_is_likely() -> None:
     likely, unlikely = fill("a", -1.0), fill("b", -4.0)
     twice, broken, nothing = fill("c", 0.0, True, "overlap"), fill("d", 0.0, False), fill(" ", 0.0)
-    unknown = fill("e", 0.0, None)
-    ranked = rank([nothing, broken, unknown, twice, unlikely, likely])
-    assert ranked == [likely, unlikely, twice, broken, unknown, nothing]
+    unknown, repaired = fill("e", 0.0, None), fill("f", 0.0, True, "reindent")
+    ranked = rank([nothing, broken, unknown, repaired, twice, unlikely, likely])
+    assert ranked == [likely, unlikely, repaired, twice, broken, unknown, nothing]
     assert unlikely.logprob == -2.0
 
 

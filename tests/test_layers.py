@@ -38,6 +38,7 @@ LAYERS: list[set[str]] = [
         "prompts",
         "infill",
         "rules",
+        "indentation",
         "holes",
         "window",
         "docstrings",

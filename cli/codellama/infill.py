@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from codellama import brackets, prompts, rules, syntax, window
+from codellama import brackets, indentation, prompts, rules, syntax, window
 from codellama.answers import Answer, Collector
 from codellama.dialog import Chunk, FinishReason, Prompt
 from codellama.errors import ContextError
@@ -84,6 +84,10 @@ class Fill:
     def said_twice(self) -> bool:
         return not rules.DUPLICATION.isdisjoint(self.rules)
 
+    @property
+    def repaired(self) -> bool:
+        return not rules.REPAIRS.isdisjoint(self.rules)
+
 
 class Draw:
     """Gathers the candidates for a hole from a stream, and ends each where its fill does.
@@ -141,7 +145,7 @@ class Watch:
                 ends.append(end)
             ends.append(_meets_suffix(text, hole))
         if not piece.isspace():
-            ends.append(rules.scope_end(text, hole))
+            ends.append(indentation.scope_end(text, hole))
         self.end = min((end for end in ends if end is not None), default=None)
         return self.end
 
@@ -151,7 +155,7 @@ def _meets_suffix(text: str, hole: Hole) -> int | None:
 
     One line proves little: `return False` may well be needed twice.
     """
-    ahead = [line for line in rules.following(hole) if line][:3]
+    ahead = [line for line in indentation.following(hole) if line][:3]
     starts, at = [], 0
     for number, line in enumerate(text.split("\n")[:-1]):
         if line.strip() and (number or hole.starts_line):
@@ -190,14 +194,22 @@ def finish(answer: Answer, hole: Hole, end: int | None = None) -> Fill:
 
 
 def rank(fills: Sequence[Fill]) -> list[Fill]:
-    """Best first: those that are usable, after which the file parses, that say nothing twice, that are likeliest."""
+    """Best first: usable; the file parses; says nothing twice; parsed as it came; likeliest."""
     return sorted(
-        fills, key=lambda fill: (fill.usable, fill.parses is True, not fill.said_twice, fill.logprob), reverse=True
+        fills,
+        key=lambda fill: (
+            fill.usable,
+            fill.parses is True,
+            not fill.said_twice,
+            not fill.repaired,
+            fill.logprob,
+        ),
+        reverse=True,
     )
 
 
 def verifiable(hole: Hole) -> bool:
     """Whether the file parses with the hole closed or filled with something: only then must it with a fill."""
-    indent = hole.indent or rules.expected_indent(hole) if hole.starts_line else ""
+    indent = hole.indent or indentation.expected_indent(hole) if hole.starts_line else ""
     end = "\n" if hole.between_lines else ""
     return any(rules.fits(text and text + end, hole) for text in syntax.placeholders(hole.language, indent))

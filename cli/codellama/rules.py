@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 
-from codellama import brackets, syntax
+from codellama import brackets, indentation, syntax
 from codellama.holes import Hole
 
 Rule = Callable[[str, Hole], str]
@@ -29,10 +29,6 @@ _RUN = re.compile(r"([^\n]{3,}?)\1{5,}\Z")
 _CLOSING = re.compile(r"[\s)\]}>;,]*|\s*end\b[;,]?\s*")
 _LARGEST = 400_000
 # characters of a file that is parsed to check a fill: half a second
-_SCOPE = re.compile(r"(async\s+def|def|class)\b")
-_CLAUSES = ("else", "elif", "except", "finally", "case")
-_CLAUSE = re.compile(rf"(?:{'|'.join(_CLAUSES)})\b")
-_OPENS_BLOCK = re.compile(r":\s*(#.*)?\Z")
 
 
 @lru_cache(maxsize=256)
@@ -57,39 +53,16 @@ def strip_pieces(fill: str, hole: Hole) -> str:
 
 
 def indent(fill: str, hole: Hole) -> str:
-    """Begin with the indentation of the blank line that is filled, where it is missing.
-
-    Where the file does not parse, with another one that the lines around the hole have, if it parses then.
-    """
-    if not hole.starts_line or not fill.strip():
+    """Begin with the indentation of the blank line that is filled, where it is missing."""
+    wanted = hole.indent or indentation.expected_indent(hole)
+    if not hole.starts_line or not wanted or not fill.strip() or fill[0].isspace():
         return fill
-    wanted = hole.indent or expected_indent(hole)
-    if wanted and not fill[0].isspace() and (hole.indent or fits(fill, hole) is False):
-        alone, every = wanted + fill, _shifted(fill, wanted)
-        whole = fits(every, hole) is not False and fits(alone, hole) is not True
-        fill = every if whole and not all(line.startswith(wanted) for line in alone.split("\n") if line) else alone
-    if fits(fill, hole) is False:
-        around = (_margin(_above(hole)), _margin(next(filter(None, following(hole)), "")))
-        for other in dict.fromkeys((wanted, *around)):
-            if fits(_shifted(fill, other), hole):
-                return _shifted(fill, other)
-    return fill
-
-
-def _shifted(fill: str, margin: str) -> str:
-    """The fill with its first line's indentation replaced, in all lines that have it."""
-    lines = fill.split("\n")
-    own = _margin(next(filter(str.strip, lines)))
-    return "\n".join(margin + line[len(own) :] if line.strip() and line.startswith(own) else line for line in lines)
-
-
-def _margin(line: str) -> str:
-    return line[: len(line) - len(line.lstrip())]
-
-
-def _above(hole: Hole) -> str:
-    """The last line before the hole that is not blank."""
-    return next((line for line in reversed(hole.prefix.split("\n")) if line.strip()), "")
+    if not hole.indent and fits(fill, hole) is not False:
+        return fill
+    alone, every = wanted + fill, indentation.shifted(fill, wanted)
+    if fits(every, hole) is False or fits(alone, hole) is True:
+        return alone
+    return alone if all(line.startswith(wanted) for line in alone.split("\n") if line.strip()) else every
 
 
 def one_line(fill: str, hole: Hole) -> str:
@@ -133,7 +106,7 @@ def overlap(fill: str, hole: Hole) -> str:
 
 def trailing_lines(fill: str, hole: Hole) -> str:
     """Drop the last lines where the suffix begins with the same ones."""
-    lines, ahead = fill.rstrip().split("\n"), following(hole)
+    lines, ahead = fill.rstrip().split("\n"), indentation.following(hole)
     own = lines if hole.starts_line else lines[1:]
     for size in range(min(len(own), len(ahead)), 0, -1):
         same = [line.rstrip() for line in own[-size:]] == ahead[:size]
@@ -144,7 +117,10 @@ def trailing_lines(fill: str, hole: Hole) -> str:
 
 def repeats_suffix(fill: str, hole: Hole) -> str:
     """Drop a fill whose first three lines are, within five per cent, the suffix's."""
-    own, ahead = [line for line in fill.split("\n") if line.strip()][:3], [line for line in following(hole) if line][:3]
+    own, ahead = (
+        [line for line in fill.split("\n") if line.strip()][:3],
+        [line for line in indentation.following(hole) if line][:3],
+    )
     same = len(own) == len(ahead) == 3 and hole.starts_line and alike("\n".join(own), "\n".join(ahead))
     return "" if same else fill
 
@@ -152,41 +128,15 @@ def repeats_suffix(fill: str, hole: Hole) -> str:
 def closing_line(fill: str, hole: Hole) -> str:
     """Drop a last line that only closes a block where the suffix begins with the same line."""
     body, _, last = fill.rstrip().rpartition("\n")
-    ahead = next(iter(following(hole)), "")
+    ahead = next(iter(indentation.following(hole)), "")
     duplicate = last.strip() and _CLOSING.fullmatch(last) and last.rstrip() == ahead
     return body if duplicate and fits(fill, hole) is not True else fill
 
 
 def scope(fill: str, hole: Hole) -> str:
     """Python: end at the first line that is dedented out of the hole's block, or its function or class."""
-    cut = scope_end(fill, hole)
+    cut = indentation.scope_end(fill, hole)
     return fill if cut is None else fill[:cut].rstrip()
-
-
-def scope_end(fill: str, hole: Hole) -> int | None:
-    """Where the line starts that leaves what the hole is in; None: none does, or it is not Python.
-
-    A hole that is a line of its own is in a block, whose level the fill's first line chooses; `else` and the like may
-    go on with the statement around it. Any other hole is in a function or class: of HumanEval's solutions for random
-    spans four leave their block, and go on in the function.
-    """
-    if hole.language != "python":
-        return None
-    alone = hole.starts_line and not hole.between_lines
-    lines = fill.split("\n")
-    level = _width(next(filter(str.strip, lines), "")) if alone else _floor(fill, hole)
-    at = 0
-    for number, line in enumerate(lines):
-        word = line.strip()
-        outside = word and _width(line) < level and (number or hole.starts_line) and not word.startswith("#")
-        if outside and not brackets.inside_string(hole.prefix + fill[:at], "python"):
-            clause = alone and _width(line) >= _floor(fill, hole) and _CLAUSE.match(word)
-            growing = number == len(lines) - 1 and any(name.startswith(word) for name in _CLAUSES)
-            if not clause and not growing:
-                return at
-            level = min(level, _width(line) + 1)
-        at += len(line) + 1
-    return None
 
 
 def repetition(fill: str, hole: Hole) -> str:
@@ -220,6 +170,19 @@ def line_end(fill: str, hole: Hole) -> str:
     if not hole.starts_line or (hole.suffix and not fits(fill.rstrip("\n") + "\n", hole)):
         return fill
     return fill.rstrip("\n") + "\n"
+
+
+def reindent(fill: str, hole: Hole) -> str:
+    """Where the file does not parse: another indentation that the lines around the hole have, if it parses then."""
+    if not hole.starts_line or not fill.strip() or fits(fill, hole) is not False:
+        return fill
+    ahead = next(filter(None, indentation.following(hole)), "")
+    around = (indentation.margin(line) for line in (indentation.last_line(hole), ahead))
+    for wanted in dict.fromkeys((hole.indent or indentation.expected_indent(hole), *around)):
+        shifted = indentation.shifted(fill, wanted)
+        if fits(shifted, hole):
+            return shifted
+    return fill
 
 
 def whole_lines(fill: str, hole: Hole) -> str:
@@ -273,53 +236,6 @@ def tells(line: str) -> bool:
     return bool(re.search(r"\w", line))
 
 
-@lru_cache(maxsize=8)
-def following(hole: Hole) -> list[str]:
-    """The lines behind the hole's own, from the first that is not blank; in whole-line holes all of the suffix's."""
-    behind = hole.suffix if hole.starts_line else hole.suffix.partition("\n")[2]
-    return [line.rstrip() for line in re.sub(r"\A(?:[ \t]*\n)+", "", behind).split("\n")]
-
-
-def _width(line: str) -> int:
-    line = line.expandtabs(8)
-    return len(line) - len(line.lstrip())
-
-
-def expected_indent(hole: Hole) -> str:
-    """The indentation that a Python block has at an empty line, as far as the lines around it tell."""
-    if hole.language != "python":
-        return ""
-    above = _above(hole)
-    own, ahead = _margin(above), _margin(next(filter(None, following(hole)), ""))
-    if _OPENS_BLOCK.search(above):
-        return ahead if len(ahead) > len(own) else own + ("\t" if own.startswith("\t") else "    ")
-    return own
-
-
-def _floor(fill: str, hole: Hole) -> int:
-    """The least indentation that a line of the fill may have; 0: any.
-
-    The fill's first line chooses the block that it goes on with; a missing indentation has been added before.
-    """
-    lines = hole.prefix.split("\n")
-    first = next((line for line in fill.split("\n") if line.strip()), "")
-    level = _width(first if hole.starts_line else lines[-1])
-    floor = 0
-    if not hole.starts_line and _SCOPE.match(lines[-1].lstrip()) and _OPENS_BLOCK.search(lines[-1]):
-        floor = level + 1
-    for line in reversed(lines[:-1]):
-        if floor or level == 0:
-            break
-        if line.strip() and not line.lstrip().startswith("#") and _width(line) < level:
-            level = _width(line)
-            floor = level + 1 if _SCOPE.match(line.lstrip()) else 0
-    ahead = next((line for line in following(hole) if line), "")
-    # the suffix goes on in an outer function: so may the fill
-    if 0 < _width(ahead) < floor and not _SCOPE.match(ahead.lstrip()) and not ahead.lstrip().startswith("@"):
-        floor = _width(ahead)
-    return floor
-
-
 # in the order in which they are applied
 RULES: tuple[Rule, ...] = (
     strip_pieces,
@@ -334,7 +250,10 @@ RULES: tuple[Rule, ...] = (
     first_line,
     spaces,
     line_end,
+    reindent,
     whole_lines,
 )
 DUPLICATION = frozenset({"overlap", "trailing_lines", "repeats_suffix", "closing_line", "repetition", "first_line"})
 # a fill to which one of these was done said something twice
+REPAIRS = frozenset({"reindent", "whole_lines"})
+# a fill to which one of these was done would have broken the file
