@@ -128,6 +128,8 @@ def test_a_fill_ends_while_it_is_generated(hole: Hole, text: str) -> None:
     [fill] = draw.fills()
     assert fill.answer.finish_reason == FinishReason.STOP
     assert rules.fits(fill.text, hole)
+    # a chunk that goes beyond the end changes nothing
+    assert stream(hole, text.replace("|", ""), 1000) == fill.text
 
 
 @pytest.mark.parametrize(
