@@ -22,6 +22,7 @@ from codellama.holes import Hole
 from codellama.infill import Draw, Fill, clean, frame, rank, verifiable
 from codellama.models import read
 from codellama.prompts import render
+from codellama.tokenizer import MID, Tokenizer
 from tests.harness import CASES, TINY
 from tests.reference import asset
 
@@ -164,6 +165,18 @@ def test_a_raw_fill_ends_where_the_model_ends_it() -> None:
     draw.add(Chunk(0, "\n", (2,), -1.0, FinishReason.STOP, Timings(1.0)))
     [fill] = draw.fills()
     assert (fill.text, fill.rules, fill.parses, fill.answer.timings) == ("y\nz\n", (), False, Timings(1.0))
+
+
+def test_a_control_piece_ends_a_fill_by_its_id(tiny_tokenizer: Tokenizer) -> None:
+    middle = tiny_tokenizer.control(MID)
+    assert middle
+    # the file itself speaks of <MID>, so its name alone would say nothing
+    hole = Hole("# <MID>\nx = ", "\n")
+    for raw, text in ((False, "y"), (True, "y <MID> z")):
+        draw = Draw(hole, 1, tiny_tokenizer, raw=raw)
+        for chunk in (Chunk(0, "y", (1,)), Chunk(0, " <MID>", (middle,)), Chunk(0, " z", (2,), 0.0, FinishReason.STOP)):
+            draw.add(chunk)
+        assert draw.fills()[0].text == text
 
 
 def test_candidates_end_each_by_itself() -> None:

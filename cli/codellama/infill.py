@@ -14,7 +14,7 @@ from codellama.dialog import Chunk, FinishReason, Prompt
 from codellama.errors import ContextError
 from codellama.holes import Hole
 from codellama.models import Model
-from codellama.tokenizer import Tokenizer
+from codellama.tokenizer import MID, PRE, SUF, Tokenizer
 from codellama.window import Window
 
 
@@ -95,8 +95,10 @@ class Draw:
     Hand `ended` to the stream as its `cancelled`.
     """
 
-    def __init__(self, hole: Hole, candidates: int, *, raw: bool = False) -> None:
+    def __init__(self, hole: Hole, candidates: int, tokenizer: Tokenizer | None = None, *, raw: bool = False) -> None:
+        """With a tokenizer a fill ends before a control piece by its id: nothing of use comes behind one."""
         self._hole = hole
+        self._controls = {tokenizer.control(piece) for piece in (PRE, SUF, MID)} if tokenizer else set()
         self._raw = raw
         lacking = brackets.balance(hole.filled(""), hole.language).unclosed
         self._watches = [Watch(hole, lacking) for _ in range(candidates)]
@@ -109,8 +111,11 @@ class Draw:
     def add(self, chunk: Chunk) -> None:
         index = chunk.index
         if not self._ended[index]:
-            if not self._raw and self._watches[index].push(chunk.text) is not None:
-                chunk = replace(chunk, finish_reason=FinishReason.STOP)
+            if not self._raw:
+                stray = not self._controls.isdisjoint(chunk.ids)
+                chunk = replace(chunk, text="") if stray else chunk
+                if stray or self._watches[index].push(chunk.text) is not None:
+                    chunk = replace(chunk, finish_reason=FinishReason.STOP)
             self._ended[index] = chunk.finish_reason is not None
         self._collector.add(chunk)
 

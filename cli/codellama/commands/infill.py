@@ -132,7 +132,7 @@ def _draw(
     from codellama import answers
     from codellama.infill import Draw
 
-    draw = Draw(hole, sampling.candidates, raw=raw)
+    draw = Draw(hole, sampling.candidates, backend.model.tokenizer, raw=raw)
     tokens = 0
     with console.progress(backend.model.name) as line:
         for chunk in answers.report(backend.stream(framed.prompt, sampling, draw.ended), line.update):
