@@ -123,7 +123,7 @@ class Draw:
         """Best first; raw ones as they were drawn."""
         answers = self._collector.answers()
         if self._raw:
-            return [Fill(answer.text, answer, (), rules.fits(answer.text, self._hole)) for answer in answers]
+            return [Fill(answer.text, answer, (), rules.parses(answer.text, self._hole)) for answer in answers]
         drawn = zip(answers, self._watches, strict=True)
         return rank([finish(answer, self._hole, watch.end) for answer, watch in drawn])
 
@@ -195,7 +195,7 @@ def clean(fill: str, hole: Hole) -> tuple[str, tuple[str, ...]]:
 def finish(answer: Answer, hole: Hole, end: int | None = None) -> Fill:
     """The fill that an answer holds, which was seen to end at `end`."""
     text, applied = clean(answer.text[:end], hole)
-    return Fill(text, answer, applied, rules.fits(text, hole))
+    return Fill(text, answer, applied, rules.parses(text, hole))
 
 
 def rank(fills: Sequence[Fill]) -> list[Fill]:

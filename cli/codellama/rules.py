@@ -27,16 +27,27 @@ _TAIL = 2000
 # time with the square of them
 _RUN = re.compile(r"([^\n]{3,}?)\1{5,}\Z")
 _CLOSING = re.compile(r"[\s)\]}>;,]*|\s*end\b[;,]?\s*")
+_INDENTED = re.compile(r"  |\t")
+# one space may as well go on with a line
 _LARGEST = 400_000
 # characters of a file that is parsed to check a fill: half a second
 
 
 @lru_cache(maxsize=256)
-def fits(fill: str, hole: Hole) -> bool | None:
+def parses(fill: str, hole: Hole) -> bool | None:
     """Whether the file parses with the fill; None: there is no parser for it, or the file is too long."""
     if len(hole.prefix) + len(hole.suffix) > _LARGEST:
         return None
     return syntax.parses(hole.filled(fill), hole.language)
+
+
+def fits(fill: str, hole: Hole) -> bool | None:
+    """Whether the file parses with the fill, once before an indented line it ends with a newline (`line_end`).
+
+    Without one `while x:` would take a statement from there.
+    """
+    ends = not hole.between_lines or fill.endswith("\n") or not _INDENTED.match(hole.suffix)
+    return parses(fill if ends else fill + "\n", hole)
 
 
 def faults(fill: str, hole: Hole) -> int:
@@ -179,7 +190,7 @@ def reindent(fill: str, hole: Hole) -> str:
     ahead = next(filter(None, indentation.following(hole)), "")
     around = (indentation.margin(line) for line in (indentation.last_line(hole), ahead))
     for wanted in dict.fromkeys((hole.indent or indentation.expected_indent(hole), *around)):
-        shifted = indentation.shifted(fill, wanted)
+        shifted = line_end(indentation.shifted(fill, wanted), hole)
         if fits(shifted, hole):
             return shifted
     return fill
@@ -191,7 +202,8 @@ def whole_lines(fill: str, hole: Hole) -> str:
         return fill
     lines = fill.split("\n")
     for size in range(len(lines) - 1, 0, -1):
-        shorter = line_end("\n".join(lines[:size]), hole)
+        # between two lines whole ones end in a newline: without it the next would be theirs
+        shorter = line_end("\n".join(lines[:size]) + ("\n" if hole.between_lines else ""), hole)
         if shorter.strip() and fits(shorter, hole):
             return shorter
     return fill

@@ -179,7 +179,7 @@ def _pick(console: Console, hole: Hole, drawn: list[Fill], where: str, *, write:
     if picked is None:
         raise NoCompletionError(f"no fill picked for {where}" + ("; nothing was written" if write else ""))
     text = picked if raw else rules.line_end(picked, hole)
-    if rules.fits(text, hole) is False and verifiable(hole):
+    if rules.parses(text, hole) is False and verifiable(hole):
         # of some of its lines the user was told nothing yet
         console.warn("the file does not parse with what was picked")
     return text
