@@ -151,7 +151,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--execute", action="store_true", help="run what was written; there is no sandbox")
     parser.add_argument("--reference", action="store_true")
     parser.add_argument("--max-tokens", type=int, default=256)
-    parser.add_argument("--repetition-penalty", type=float, help="not given: the model's own")
+    parser.add_argument("--repetition-penalty", type=float, default=1.0, help="1: none, as in codellama infill")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--dtype", default="auto")
     parser.add_argument("--device", default="auto")

@@ -128,6 +128,7 @@ class Shared:
         max_tokens: int | None,
         candidates: int = 1,
         stop: tuple[str, ...] = (),
+        repetition_penalty: float | None = None,
     ) -> Sampling:
         """Flags over settings over the command's defaults. Raises InputError for what is out of range."""
         import secrets
@@ -143,7 +144,7 @@ class Shared:
             max_tokens=pick("max_tokens", self.max_tokens, max_tokens),
             candidates=candidates,
             stop=stop,
-            repetition_penalty=self.repetition_penalty,
+            repetition_penalty=repetition_penalty if self.repetition_penalty is None else self.repetition_penalty,
             no_repeat_ngram=self.no_repeat_ngram,
         )
         check(sampling)
