@@ -72,12 +72,12 @@ def test_a_line_or_a_column_makes_a_gap(line: int, column: int | None, gap: Gap)
 def test_a_file_without_a_final_newline_has_no_line_more() -> None:
     assert gap_at("x = 1", "a.py", 1) == Gap(5, 5)
     assert gap_at("", "a.py", 1) == Gap(0, 0)
-    with pytest.raises(InputError, match=r"a\.py: has 1 line, so there is no line 2"):
+    with pytest.raises(InputError, match=r"a\.py: there is no line 2: the line is 1 to 1"):
         gap_at("x = 1", "a.py", 2)
 
 
 def test_f35_past_the_end_is_refused() -> None:
-    with pytest.raises(InputError, match=r"a\.py: has 4 lines, so there is no line 5"):
+    with pytest.raises(InputError, match=r"a\.py: there is no line 5: the line is 1 to 4"):
         gap_at(TEXT, "a.py", 5)
     with pytest.raises(InputError, match="line 1 has 8 characters, so the column is 1 to 9"):
         gap_at(TEXT, "a.py", 1, 10)

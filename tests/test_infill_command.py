@@ -132,8 +132,37 @@ def test_several_holes_are_filled_one_by_one(cli: Cli, tmp_path: Path) -> None:
     assert segments(opened[0], 1) == {"prefix": "a = one\nb = ", "suffix": "\n"}
     shown = json.loads(infill(cli, str(path), "--json").out)
     assert [(each["text"], each["hole"]) for each in shown["candidates"]] == [("one", 1), ("one", 2)]
-    assert infill(cli, str(path), "--write").err == f"{path}: hole 1 of 2, hole 2 of 2 filled\n"
+    assert infill(cli, str(path), "--write").err == f"{path}: 2 holes filled\n"
     assert path.read_text() == "a = one\nb = one\n"
+
+
+def test_a_file_with_several_holes_parses_with_all_of_them_or_is_not_written(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "mean.py"
+    text = "def f(x):\n    <FILL_ME>\n    total = <FILL_ME>\n    return total / <FILL_ME>\n"
+    path.write_text(text)
+    say(cli, ["def"])
+    done = infill(cli, str(path), "--write")
+    assert (done.code, path.read_text()) == (4, text)
+    assert "no usable fill for hole 1 of 3: the file does not parse with it" in done.err
+    say(cli, ["x"])
+    assert infill(cli, str(path), "--write").code == 0
+    assert path.read_text() == text.replace("<FILL_ME>", "x")
+
+
+def test_a_marker_is_text_where_a_line_is_named(cli: Cli, opened: list[ScriptedBackend], tmp_path: Path) -> None:
+    path = tmp_path / "a.py"
+    path.write_text("x = 1\n\ny = '<FILL_ME>'\n")
+    done = infill(cli, f"{path}:2")
+    assert done.err.startswith(f"{path}: holds <FILL_ME>, which is plain text where a line is named\n")
+    assert "<FILL_ME>" in segments(opened[0])["suffix"]
+
+
+def test_a_line_of_standard_input_goes_behind_two_dashes(cli: Cli) -> None:
+    done = cli("infill", "-:42", stdin=b"x\n")
+    assert (done.code, done.err) == (
+        2,
+        "codellama: a line of standard input goes behind --: codellama infill -- -:42\n",
+    )
 
 
 def test_other_files_stand_before_the_prefix(cli: Cli, opened: list[ScriptedBackend], file: Path) -> None:
@@ -255,13 +284,14 @@ def test_f33_a_file_that_changed_meanwhile_is_not_written(cli: Cli, file: Path) 
         ([], 2, "there is nothing to fill; for example: codellama infill app.py:42"),
         (["{file}"], 2, "has no <FILL_ME> in it; put one, or name a line"),
         (["{file}:0"], 2, "lines and columns count from 1"),
-        (["{file}:99"], 2, "has 6 lines, so there is no line 99"),
+        (["{file}:99"], 2, "there is no line 99: the line is 1 to 6"),
         (["{file}:1:99"], 2, "line 1 has 17 characters, so the column is 1 to 18"),
         (["{dir}:1"], 2, "is a directory"),
         (["{dir}/absent.py:1"], 2, "absent.py: no such file"),
         (["{dir}/binary:1"], 2, "byte 1 is NUL"),
         (["{dir}/fifo:1"], 2, "is not a regular file"),
         (["{dir}/big.py:1"], 2, "is longer than 4 MiB"),
+        (["{file}:3", "--json", "--diff"], 2, "--json prints one object"),
         (["{file}:3", "--whole", "--diff"], 2, "exclude each other"),
         (["{file}:3", "--single-line", "--max-lines", "2"], 2, "give one of the two"),
         (["{file}:3", "--raw", "--single-line"], 2, "--raw gives all that the model writes"),
@@ -350,10 +380,24 @@ def test_dry_run_shows_the_prompt_of_the_first_hole(cli: Cli, file: Path) -> Non
 
 
 def test_f25_a_model_that_never_stops_ends_at_the_limit(cli: Cli, file: Path) -> None:
-    say(cli, [Endless("    x = [1,\n")])
+    say(cli, ["    return radius", *(f" + {number}" for number in range(40))])
     done = infill(cli, f"{file}:3", "--max-tokens", "12")
     assert done.code == 0
-    assert "stopped at 12 tokens" in done.err
+    assert done.err == "stopped at 12 tokens: --max-tokens N takes more\n"
+    # where a rule ended it, more would change nothing
+    say(cli, [Endless("    print(radius)\n")])
+    done = infill(cli, f"{file}:3", "--max-tokens", "12")
+    assert (done.out, done.err) == ("    print(radius)", "")
+
+
+def test_what_the_limit_cut_off_in_mid_line_goes(cli: Cli, file: Path) -> None:
+    say(cli, ["    x = radius\n", "    y = x\n", "    ret"])
+    assert infill(cli, f"{file}:3", "--max-tokens", "3").out == "    x = radius\n    y = x"
+    assert json.loads(infill(cli, f"{file}:3", "--max-tokens", "3", "--json").out)["candidates"][0]["rules"] == [
+        "complete_lines",
+        "line_end",
+    ]
+    assert infill(cli, f"{file}:3", "--max-tokens", "3", "--raw").out.endswith("    ret")
 
 
 def program(file: Path, *arguments: str) -> str:

@@ -28,7 +28,7 @@ BEFORE = "import math\n\n\ndef area(radius):\n"
 
 
 def choice(fill: str, note: str = "the file parses", before: str = BEFORE, after: str = "\n\nx = 1\n") -> Choice:
-    return Choice(Preview(before, fill, after, "python"), note)
+    return Choice(Preview(before, fill, after, "python"), lambda text: note)
 
 
 LONG = "".join(f"    x{number} = {number}\n" for number in range(1, 41)) + "    return x1"
@@ -531,7 +531,8 @@ import os, sys, tempfile
 from codellama.console import Console
 from codellama.picker import Choice, pick
 from codellama.preview import Preview
-choices = [Choice(Preview("def f():\\n", fill, "\\n", "python"), "") for fill in ("    return 1", {FIVE!r})]
+fills = ("    return 1", {FIVE!r})
+choices = [Choice(Preview("def f():\\n", fill, "\\n", "python"), lambda text: "") for fill in fills]
 """
 
 

@@ -77,6 +77,8 @@ def _explain(error: TyperException, console: Console) -> None:
         console.stderr.write(message + "\n")
     elif context is None:
         console.error(message)
+    elif message.startswith("No such option: -:"):
+        console.error(f"a line of standard input goes behind --: {context.command_path} -- -:42")
     else:
         console.error(f"{message.rstrip('.')} (`{context.command_path} --help` tells more)")
 

@@ -116,7 +116,8 @@ def gap_at(text: str, name: str, line: int, column: int | None = None) -> Gap:
     ends = [(match.start(), match.end()) for match in _LINE_END.finditer(text)]
     ends.append((len(text), len(text)))
     if line > len(ends):
-        raise InputError(f"{name}: has {_count(len(ends), 'line')}, so there is no line {line}")
+        # the last one may be the empty one behind the last line end
+        raise InputError(f"{name}: there is no line {line}: the line is 1 to {len(ends)}")
     start, end = ends[line - 2][1] if line > 1 else 0, ends[line - 1][0]
     content = text[start:end]
     if column is not None and column > len(content) + 1:
@@ -147,8 +148,10 @@ def gaps_marked(text: str) -> list[Gap]:
     return gaps
 
 
-def hole(text: str, gaps: Sequence[Gap], fills: Sequence[str] = (), language: str = "python") -> Hole:
-    """What stands around the first gap that has no fill yet. Gaps that come later are empty."""
+def hole(
+    text: str, gaps: Sequence[Gap], fills: Sequence[str] = (), language: str = "python", stand_in: str = ""
+) -> Hole:
+    """What stands around the first gap that has no fill yet. Gaps that come later hold `stand_in`."""
     current = gaps[len(fills)]
     prefix, at = "", 0
     for gap, fill in zip(gaps, fills, strict=False):
@@ -157,7 +160,7 @@ def hole(text: str, gaps: Sequence[Gap], fills: Sequence[str] = (), language: st
     prefix += plain(text[at : current.start])
     at, suffix = current.end, ""
     for gap in gaps[len(fills) + 1 :]:
-        suffix += text[at : gap.start]
+        suffix += text[at : gap.start] + (gap.indent + stand_in if stand_in else "")
         at = gap.end
     return Hole(prefix, plain(suffix + text[at:]), current.indent, language)
 

@@ -194,8 +194,12 @@ def clean(fill: str, hole: Hole) -> tuple[str, tuple[str, ...]]:
 
 def finish(answer: Answer, hole: Hole, end: int | None = None) -> Fill:
     """The fill that an answer holds, which was seen to end at `end`."""
-    text, applied = clean(answer.text[:end], hole)
-    return Fill(text, answer, applied, rules.parses(text, hole))
+    text, applied = answer.text[:end], tuple[str, ...]()
+    if end is None and answer.finish_reason == FinishReason.LENGTH:
+        complete = rules.complete_lines(text, hole)
+        text, applied = complete, applied if complete == text else (rules.complete_lines.__name__,)
+    text, more = clean(text, hole)
+    return Fill(text, answer, applied + more, rules.parses(text, hole))
 
 
 def rank(fills: Sequence[Fill]) -> list[Fill]:

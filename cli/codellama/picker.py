@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from codellama import fullscreen
@@ -22,8 +22,8 @@ from codellama.sanitiser import one_line
 @dataclass(frozen=True, slots=True)
 class Choice:
     preview: Preview
-    note: str
-    # what is known about it: "the file parses"
+    note: Callable[[str], str]
+    # what is known about it, or its first lines: "the file parses"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,10 @@ def frame(choices: Sequence[Choice], state: State, size: os.terminal_size, *, co
 
 def _status(choice: Choice, state: State, width: int, colour: bool) -> list[str]:
     possible = state.stops[state.current]
-    parts = [f"{state.current + 1} of {len(state.stops)}", one_line(choice.note)]
+    parts = [
+        f"{state.current + 1} of {len(state.stops)}",
+        one_line(choice.note(first_lines(choice.preview.fill, state.lines))),
+    ]
     if state.lines is not None:
         # a blank beginning is no line of the fill's
         done, total = state.lines - possible[0] + 1, possible[-1] - possible[0] + 1

@@ -79,7 +79,9 @@ def indent(fill: str, hole: Hole) -> str:
 def one_line(fill: str, hole: Hole) -> str:
     """In mid-line, or where asked for: one line, or as many as asked for."""
     end = lines_end(fill, hole)
-    return fill if end is None else fill[:end]
+    if hole.starts_line and (hole.one_line or hole.lines):
+        return fill[:end].lstrip("\n")
+    return fill[:end]
 
 
 def lines_end(fill: str, hole: Hole) -> int | None:
@@ -152,7 +154,7 @@ def scope(fill: str, hole: Hole) -> str:
 
 def repetition(fill: str, hole: Hole) -> str:
     """Cut what the fill says again and again at its end: the same few characters, blocks of lines, similar lines."""
-    return _similar_lines(_equal_blocks(_run(fill)))
+    return _run(_equal_blocks(_similar_lines(fill)))
 
 
 def first_line(fill: str, hole: Hole) -> str:
@@ -194,6 +196,12 @@ def reindent(fill: str, hole: Hole) -> str:
         if fits(shifted, hole):
             return shifted
     return fill
+
+
+def complete_lines(fill: str, hole: Hole) -> str:
+    """Of a fill that was cut short in mid-line, its complete lines; one that has none stays."""
+    shorter = fill[: fill.rfind("\n") + 1]
+    return shorter if shorter.strip() else fill
 
 
 def whole_lines(fill: str, hole: Hole) -> str:

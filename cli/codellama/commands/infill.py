@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from codellama.source import Source
 
 EXAMPLE = "codellama infill app.py:42"
+_CUT_ONLY = frozenset({"complete_lines", "indent", "line_end"})
+# rules that leave the end of a fill where the limit of tokens put it
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,8 @@ def infill(
     shared.apply_quiet(run)
     if whole and diff:
         raise InputError("--whole and --diff exclude each other: choose one")
+    if as_json and (whole or diff):
+        raise InputError("--json prints one object: leave out --whole and --diff")
     if single_line and max_lines is not None:
         raise InputError("--single-line is --max-lines 1: give one of the two")
     if raw and (single_line or max_lines is not None):
@@ -93,7 +97,6 @@ def infill(
         repetition_penalty=1.0,
     )  # fmt: skip
     options = shared.load_options(run)
-    model = shared.find_model(run, "infill", absent_ok=dry_run)
     given = inputs.target(console, target, EXAMPLE, language)
     if write:
         if given.source.path is None:
@@ -103,14 +106,20 @@ def infill(
         edit.check(given.source)
     if pick:
         picker.check(console)
+    model = shared.find_model(run, "infill", absent_ok=dry_run)
     others = inputs.context(context or (), given.language)
     tokenizer = prompt.tokenizer_of(model)
 
     backend: Backend | None = None
     filled: list[_Filled] = []
+    stand_in = given.stand_in() if len(given.gaps) > 1 else ""
     for number in range(len(given.gaps)):
-        hole = replace(given.hole([each.text for each in filled]), lines=1 if single_line else max_lines)
-        framed = core.frame(hole, model, tokenizer, sampling.max_tokens or MAX_TOKENS, others, suffix_first)
+        fills = [each.text for each in filled]
+        # a model sees the holes that come later as nothing; to tell whether the file parses something must be there
+        hole = replace(given.hole(fills, stand_in), lines=1 if single_line else max_lines)
+        framed = core.frame(
+            given.hole(fills), model, tokenizer, sampling.max_tokens or MAX_TOKENS, others, suffix_first
+        )
         say_what_was_cut(console, model, framed)
         if dry_run:
             say_which_hole(console, given)
@@ -159,7 +168,7 @@ def _best(console: Console, hole: Hole, drawn: list[Fill], where: str, *, write:
         console.warn(f"{what}{_more(drawn)}")
     if write and not raw:
         edit.refuse_hidden(best.text)
-    if best.answer.finish_reason == "length":
+    if best.answer.finish_reason == "length" and _CUT_ONLY.issuperset(best.rules):
         console.note(f"stopped at {len(best.answer.ids)} tokens: --max-tokens N takes more")
     return best.text
 
@@ -171,12 +180,15 @@ def _pick(console: Console, hole: Hole, drawn: list[Fill], where: str, *, write:
     from codellama.picker import Choice, pick
     from codellama.preview import Preview
 
-    choices: dict[str, Choice] = {}
-    for fill in _usable(drawn, where, raw=raw):
-        parses = {True: "the file parses", False: "the file does not parse", None: "not checked"}[fill.parses]
-        twice = " · repeats itself" if fill.said_twice else ""
-        preview = Preview(hole.prefix, fill.text, hole.suffix, hole.language)
-        choices.setdefault(fill.text, Choice(preview, parses + twice))
+    def note(fill: str) -> str:
+        verdict = rules.parses(fill if raw else rules.line_end(fill, hole), hole)
+        said = {True: "the file parses", False: "the file does not parse", None: "not checked"}[verdict]
+        return f"{where} · {said}" if where.startswith("hole") else said
+
+    choices = {
+        fill.text: Choice(Preview(hole.prefix, fill.text, hole.suffix, hole.language), note)
+        for fill in _usable(drawn, where, raw=raw)
+    }
     picked = pick(console, list(choices.values()))
     if picked is None:
         raise NoCompletionError(f"no fill picked for {where}" + ("; nothing was written" if write else ""))
@@ -231,11 +243,14 @@ def _give(
                            "rules": fill.rules})
             for number, each in enumerate(filled, 1) for fill in each.drawn
         ]  # fmt: skip
+        made = [each.framed.prompt for each in filled]
         cut = [
             {"part": part.name, "kept": part.kept, "total": part.total}
             for each in filled if each.framed.window for part in each.framed.window.cuts
         ]  # fmt: skip
-        console.write_line(answers.as_json(model, [each.framed.prompt for each in filled], sampling, said, cut=cut))
+        console.write_line(
+            answers.as_json(model, made, sampling, said, file=source.name, language=given.language, cut=cut)
+        )
     elif diff:
         _show(console, edit.unified(source, new), source, "diff")
     elif whole or (len(filled) > 1 and (failure or not write)):
@@ -245,8 +260,8 @@ def _give(
     if failure:
         raise failure
     if write:
-        lines = ", ".join(given.where(number) for number in range(len(filled)))
-        console.note(f"{source.name}: {lines} filled" if new != source.raw else f"{source.name}: is as it was")
+        what = given.where(0) if len(filled) == 1 else f"{len(filled)} holes"
+        console.note(f"{source.name}: {what} filled" if new != source.raw else f"{source.name}: is as it was")
 
 
 def _show_fill(console: Console, filled: _Filled) -> None:

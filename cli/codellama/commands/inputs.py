@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from codellama import holes, lexis, source, syntax
+from codellama import holes, lexis, rules, source, syntax
 from codellama.console import Console
 from codellama.errors import InputError
 from codellama.source import Source
@@ -73,9 +73,18 @@ class Target:
     line: int | None
     # the one that was asked for; None: markers say where
 
-    def hole(self, fills: Sequence[str] = ()) -> holes.Hole:
-        """The first gap without a fill, and what stands around it."""
-        return holes.hole(self.source.text, self.gaps, fills, self.language)
+    def hole(self, fills: Sequence[str] = (), stand_in: str = "") -> holes.Hole:
+        """The first gap without a fill, and what stands around it; `stand_in` stands in the gaps behind it."""
+        return holes.hole(self.source.text, self.gaps, fills, self.language, stand_in)
+
+    def stand_in(self) -> str:
+        """What may stand in all gaps so that the text parses; "": nothing that is known."""
+
+        def parses(filler: str) -> bool | None:
+            first = self.hole(stand_in=filler)
+            return rules.fits(first.indent + filler, first)
+
+        return next(filter(parses, syntax.placeholders(self.language)), "")
 
     def where(self, number: int) -> str:
         """What to call a gap in a message."""
@@ -96,9 +105,12 @@ def target(console: Console, argument: str | None, example: str, language: str |
     if place.line is None:
         gaps = holes.gaps_marked(read.text)
         if not gaps:
-            raise InputError(f"{read.name}: has no {holes.FILL_ME} in it; put one, or name a line: {example}")
+            named = "codellama infill -- -:42 < app.py" if place.path is None else example
+            raise InputError(f"{read.name}: has no {holes.FILL_ME} in it; put one, or name a line: {named}")
     else:
         gaps = [holes.gap_at(read.text, read.name, place.line, place.column)]
+        if holes.FILL_ME in read.text:
+            console.note(f"{read.name}: holds {holes.FILL_ME}, which is plain text where a line is named")
     spoken = syntax.language_of(read.path.name if read.path else None, language)
     return Target(read, gaps, spoken, place.line)
 
