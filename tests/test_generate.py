@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,6 +19,7 @@ from codellama.dialog import Chunk, FinishReason, Prompt, Sampling, Segment
 from codellama.errors import CapabilityError, ContextError, InputError
 from codellama.memory import LoadOptions
 from codellama.models import Model
+from codellama.prompts import render
 from codellama.tokenizer import Tokenizer
 from tests import checkpoints
 from tests.harness import TINY
@@ -119,6 +121,20 @@ def test_candidates_that_end_at_different_times_do_not_disturb_each_other(tiny: 
     assert [done.text for done in cut] == [done.text.partition("\n")[0] for done in free]
 
 
+@pytest.mark.parametrize("candidates", [1, 2, 5, 8])
+def test_the_later_half_of_distinct_candidates_begins_with_other_words(tiny: LocalBackend, candidates: int) -> None:
+    prompt = render("complete", tiny.model.tokenizer, text="def f(xs):\n    for x in xs:\n")
+    plain = Sampling(seed=4, max_tokens=12, candidates=candidates)
+    free, distinct = (
+        answers.collect(tiny.stream(prompt, sampling)) for sampling in (plain, replace(plain, distinct=True))
+    )
+    free_half = (candidates + 1) // 2
+    assert [answer.ids for answer in distinct[:free_half]] == [answer.ids for answer in free[:free_half]]
+    said = [answer.text.split()[0] for answer in distinct]
+    for number in range(free_half, candidates):
+        assert said[number] not in said[:number]
+
+
 def test_first_candidate_is_greedy_at_temperature_zero(tiny: LocalBackend) -> None:
     prompt = completion(tiny, PROMPTS[0])
     first, second = answers.collect(tiny.stream(prompt, Sampling(seed=1, max_tokens=30, candidates=2)))
@@ -178,7 +194,7 @@ def test_f26_an_end_in_mid_character_is_flushed(
     """The limit comes after three of four bytes: é, and the first byte of another."""
     from codellama.engine.generate import _Candidate
 
-    candidate = _Candidate(0, Sampling(stop=stop), (1,), tiny_tokenizer, (2,))
+    candidate = _Candidate(0, Sampling(stop=stop), (1,), tiny_tokenizer, (2,), set())
     ids = [0xC3 + 3, 0xA9 + 3, 0xC3 + 3]
     chunks = [candidate.take(torch.nn.functional.one_hot(torch.tensor(id), 4113).float(), 3) for id in ids]
     assert ("".join(chunk.text for chunk in chunks), chunks[-1].finish_reason) == (text, reason)

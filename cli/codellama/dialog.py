@@ -40,6 +40,9 @@ class Sampling:
     # 1: none; None: what the model's generation_config.json says, else none
     no_repeat_ngram: int | None = None
     # no run of this many tokens comes twice; 0: no such guard; None: as for the penalty
+    distinct: bool = False
+    # True: the later half of the candidates begin with other words than all before them. Without, eight candidates may
+    # all begin with `for`, where the file needs none
 
 
 SPREAD_TEMPERATURE = 0.8

@@ -44,7 +44,10 @@ def generate(
     torch.set_num_threads(loaded.threads)
     began = perf_counter()
     ids = prompt.ids
-    candidates = [_Candidate(n, sampling, ids, tokenizer, prompt.stop_ids) for n in range(sampling.candidates)]
+    openings: set[int] = set()
+    candidates = [
+        _Candidate(number, sampling, ids, tokenizer, prompt.stop_ids, openings) for number in range(sampling.candidates)
+    ]
     cache = DynamicCache(config=loaded.model.config)
     logits: torch.Tensor | None = None
     # None after the prompt: cancelled while it was read
@@ -102,18 +105,32 @@ class _Candidate:
     """One answer in the making."""
 
     def __init__(
-        self, number: int, sampling: Sampling, prompt: tuple[int, ...], tokenizer: Tokenizer, stop_ids: tuple[int, ...]
+        self,
+        number: int,
+        sampling: Sampling,
+        prompt: tuple[int, ...],
+        tokenizer: Tokenizer,
+        stop_ids: tuple[int, ...],
+        openings: set[int],
     ) -> None:
+        """`openings`: the first ids of all candidates that are more than white space."""
         self._number = number
         self._sampler = Sampler(sampling, number, prompt)
         self._decoder = tokenizer.stream()
         self._stops = StopStrings(sampling.stop)
         self._stop_ids = stop_ids
+        self._tokenizer = tokenizer
+        self._openings = openings
+        self._distinct = sampling.distinct and number >= (sampling.candidates + 1) // 2
+        self._begun = False
         self.ids: list[int] = []
 
     def take(self, logits: torch.Tensor, limit: int) -> Chunk:
         """The chunk of the next token; its finish reason where the answer ends with it."""
-        id, logprob = self._sampler.choose(logits)
+        id, logprob = self._sampler.choose(logits, self._openings if self._distinct and not self._begun else ())
+        if not self._begun and self._tokenizer.bytes_of(id).strip():
+            self._begun = True
+            self._openings.add(id)
         if id in self._stop_ids:
             return self.end(FinishReason.STOP)
         self.ids.append(id)

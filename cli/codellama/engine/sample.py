@@ -5,7 +5,7 @@ The order and the formulas are those of transformers' logits processors, so that
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 
@@ -22,9 +22,14 @@ class Sampler:
         self._seen = list(prompt)
         self._generator = torch.Generator().manual_seed((sampling.seed + 1_000_003 * candidate) % 2**63)
 
-    def choose(self, logits: torch.Tensor) -> tuple[int, float]:
-        """The next id and its log-probability under the model itself. `logits`: (vocabulary,), float32, on the CPU."""
+    def choose(self, logits: torch.Tensor, banned: Collection[int] = ()) -> tuple[int, float]:
+        """The next id, none of the banned ones, and its log-probability under the model itself.
+
+        `logits`: (vocabulary,), float32, on the CPU.
+        """
         guarded = self._guard(logits)
+        if banned:
+            guarded = guarded.index_fill(0, torch.tensor(sorted(banned)), -torch.inf)
         if self.temperature == 0:
             id = int(guarded.argmax())
         else:
