@@ -313,7 +313,7 @@ def test_generation_defaults_of_the_wrong_kind(one: Path, key: str, value: objec
         ((), "no weights"),
         (("pytorch_model.bin",), "only safetensors"),
         (("pytorch_model.pth",), "only safetensors"),
-        (("consolidated.00.pth", "params.json"), "only Hugging Face directories are read"),
+        (("consolidated.00.pth", "params.json"), "OUTPUT` makes them a model"),
         (("model-00001-of-00002.safetensors",), "model.safetensors.index.json is missing"),
         (("adapter_model.safetensors",), "no weights"),
     ],

@@ -192,3 +192,10 @@ def test_the_catalogue_holds_the_family() -> None:
     assert catalogue.names(infill=True) == ["7b", "7b-instruct", "13b", "13b-instruct"]
     assert catalogue.names(chat_format="instruct") == ["7b-instruct", "13b-instruct", "34b-instruct"]
     assert catalogue.names(chat_format="instruct-70b") == ["70b-instruct"]
+
+
+def test_metas_weights_are_to_be_converted(tmp_path: Path, environ: dict[str, str]) -> None:
+    (tmp_path / "meta").mkdir()
+    (tmp_path / "meta" / "consolidated.00.pth").touch()
+    with pytest.raises(InputError, match="holds Meta's weights: `codellama convert .*/meta OUTPUT` makes them a model"):
+        find(str(tmp_path / "meta"), environ)

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from codellama.config import CONFIG, Config, Quantisation
+from codellama.config import CONFIG, Config, Quantisation, refuse_metas
 from codellama.errors import InputError
 from codellama.fields import LONGEST_JSON, Fields, reading, short
 
@@ -158,9 +158,8 @@ def _weight_map(directory: Path) -> dict[str, str] | None:
     if (directory / WEIGHTS).exists():
         return None
     if not (directory / INDEX).exists():
+        refuse_metas(directory)
         names = [path.name for path in directory.iterdir()]
-        if any(name.startswith("consolidated.") and name.endswith(".pth") for name in names):
-            raise InputError(f"{directory}: holds Meta's weights: only Hugging Face directories are read")
         if any(name.endswith((".bin", ".pth", ".pt")) for name in names):
             raise InputError(f"{directory}: its weights are pickles: only safetensors are read; fetch that format")
         if any(name.startswith("model-") and name.endswith(".safetensors") for name in names):

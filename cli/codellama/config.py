@@ -52,6 +52,7 @@ class Config:
         path = directory / CONFIG
         with reading(path):
             if not path.exists():
+                refuse_metas(directory)
                 raise InputError(f"{directory}: no {CONFIG} there: name a directory with a Hugging Face model")
         fields = Fields(path)
         fields.require("model_type", "llama")
@@ -114,6 +115,14 @@ class Config:
         yield "model.norm.weight", (self.hidden_size,)
         if not self.tie_word_embeddings:
             yield "lm_head.weight", (self.vocab_size, self.hidden_size)
+
+
+def refuse_metas(directory: Path) -> None:
+    """Raises InputError where a directory holds weights as Meta ships them, which have to be converted first."""
+    if any(directory.glob("consolidated.*.pth")):
+        raise InputError(
+            f"{directory}: holds Meta's weights: `codellama convert {directory} OUTPUT` makes them a model"
+        )
 
 
 def _rope(fields: Fields) -> tuple[float, Mapping[str, object] | None]:

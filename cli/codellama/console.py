@@ -173,6 +173,15 @@ class Console:
         """Say `codellama: text` on standard error, on one line, quiet or not."""
         self._say("codellama: " + one_line(text))
 
+    def ask(self, question: str) -> str:
+        """Ask on standard error and read a line of standard input, for where both are terminals. Empty at its end."""
+        self._erase_progress()
+        self._write_error(one_line(question))
+        answer = self.stdin.readline()
+        if not answer.endswith(b"\n"):
+            self._write_error("\n")
+        return answer.decode("utf-8", "replace").strip()
+
     @contextmanager
     def progress(self, label: str) -> Iterator[ProgressLine]:
         """A line on standard error that tells how far some work is, repainted in place and erased at the end.

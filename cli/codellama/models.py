@@ -114,7 +114,7 @@ def find(name: str, settings: Settings, environ: Mapping[str, str], *, absent_ok
         raise InputError("the model's name is empty")
     path = Path(name).expanduser()
     if path.is_dir():
-        return _contextual(read(path, path.name or str(path), _cached_entry(path)), settings)
+        return _contextual(read(path, path.name or str(path), cached_entry(path)), settings)
     if name == TINY:
         return _contextual(read(Path(__file__).parent / "tiny", TINY), settings)
     entry = catalogue.by_name(name) or catalogue.by_hub_id(name)
@@ -243,7 +243,7 @@ def _cached_snapshot(hub_id: str, environ: Mapping[str, str]) -> Path | None:
     return max(found, key=lambda path: path.stat().st_mtime, default=None)
 
 
-def _cached_entry(path: Path) -> Entry | None:
+def cached_entry(path: Path) -> Entry | None:
     """The entry of a directory that is a snapshot in the hub's cache (…/models--org--name/snapshots/revision)."""
     parts = path.resolve().parts
     if len(parts) < 3 or parts[-2] != "snapshots" or not parts[-3].startswith("models--"):

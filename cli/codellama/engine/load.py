@@ -9,13 +9,10 @@ from __future__ import annotations
 
 import gc
 import json
-import logging
 import os
 import shutil
-import sys
 import tempfile
 import time
-import warnings
 import weakref
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -31,6 +28,7 @@ from transformers.utils import logging as transformers_logging
 from codellama.checkpoint import DTYPES, INDEX, Checkpoint
 from codellama.config import CONFIG, Config
 from codellama.dialog import Progress
+from codellama.engine.quiet import quiet
 from codellama.errors import CodellamaError, InputError
 from codellama.memory import Plan, gigabytes
 
@@ -77,7 +75,7 @@ def load(checkpoint: Checkpoint, plan: Plan, report: Callable[[Progress], None])
         staged = Path(tempfile.mkdtemp(prefix="codellama-"))
         stack.callback(shutil.rmtree, staged, ignore_errors=True)
         _stage(checkpoint, staged)
-        stack.enter_context(_quiet())
+        stack.enter_context(quiet())
         stack.enter_context(_progress(checkpoint.weight_bytes, report))
         try:
             loaded: Any = LlamaForCausalLM.from_pretrained(staged, **_settings(checkpoint, plan, staged))
@@ -205,30 +203,6 @@ def _unpack(model: LlamaForCausalLM) -> None:
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu") and (module.in_features % 64 or module.out_features % 32):
             module.support_avx512bf16_for_cpu = False
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Libraries print nothing and warn of nothing, even where warnings are errors.
-
-    bitsandbytes logs on import and for each 8-bit product, accelerate when it offloads: their loggers stay at
-    errors for good. With a package `kernels` installed, bitsandbytes would fetch code from the Hub and run it: it is
-    made to find none.
-    """
-    for name in ("bitsandbytes", "accelerate"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    verbosity = transformers_logging.get_verbosity()
-    kernels = {"kernels": sys.modules["kernels"]} if "kernels" in sys.modules else {}
-    transformers_logging.set_verbosity(logging.CRITICAL)
-    sys.modules["kernels"] = None  # type: ignore[assignment]
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        del sys.modules["kernels"]
-        sys.modules.update(kernels)
-        transformers_logging.set_verbosity(verbosity)
 
 
 @contextmanager

@@ -1,0 +1,152 @@
+"""A directory appears complete or not at all.
+
+It is filled beside its place under a temporary name, `.NAME.codellama-new`, and renamed last. An old one that it
+replaces is renamed to `.NAME.codellama-old` just before, and removed after.
+
+A lock on the temporary directory tells a run that is still at work from one that was killed: the kernel drops it with
+the process. What a killed run left is removed by the next run for the same output, and an old directory that had
+just been renamed takes its place again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from codellama.errors import CodellamaError, InputError
+
+MANIFEST = "checksums.sha256"
+# what marks a directory as ours: only such a one is ever replaced
+
+
+def target(output: Path, source: Path, force: bool) -> Path:
+    """Where the output goes: a symbolic link is followed with `force`. Raises InputError where it may not go there."""
+    if output.is_symlink() and not force:
+        raise InputError(f"{output}: is a symbolic link: name what it points to, or --force follows it")
+    place = output.resolve() if output.is_symlink() else output.parent.resolve() / output.name
+    given = source.resolve()
+    if place == given or (place.exists() and place.samefile(given)):
+        raise InputError(f"{output}: is the input: name another directory")
+    if given.is_relative_to(place):
+        raise InputError(f"{output}: the input lies in it: name another directory")
+    if not output.name or output.name == "..":
+        raise InputError(f"{output}: name a directory to be made")
+    if not place.parent.is_dir():
+        raise InputError(f"{output}: {place.parent} is no directory: make it first")
+    if os.path.lexists(place):
+        if not force:
+            raise InputError(f"{output}: exists: name another directory, or --force replaces it once all is done")
+        if not place.is_dir():
+            raise InputError(f"{output}: is no directory: remove it yourself, or name another")
+        if any(place.iterdir()) and not (place / MANIFEST).is_file():
+            raise InputError(
+                f"{output}: was not made by codellama convert (no {MANIFEST} in it), so --force does not replace it: "
+                "remove it yourself, or name another"
+            )
+    return place
+
+
+@contextmanager
+def publishing(place: Path) -> Iterator[Path]:
+    """A directory to fill, which then takes its place; if anything is raised, nothing is left of it.
+
+    Raises CodellamaError where the disk is full or fails, InputError where another run is writing the same output.
+    """
+    new = _beside(place, "new")
+    lock = None
+    try:
+        _remove_leftover(new)
+        new.mkdir()
+        lock = _locked(new)
+        if lock is None:
+            raise InputError(f"{place}: another run is writing it: wait for it, or stop it")
+        yield new
+        _sync(new)
+        _swap(new, place)
+    except BaseException as error:
+        if lock is not None:
+            _remove(new)
+        if isinstance(error, OSError):
+            raise _failed(place, error) from error
+        raise
+    finally:
+        if lock is not None:
+            os.close(lock)
+
+
+def recover(place: Path) -> None:
+    """Undo half a replacement, which a run left that was killed between its two renamings. Raises CodellamaError."""
+    old = _beside(place, "old")
+    if old.is_dir() and not os.path.lexists(place):
+        try:
+            old.rename(place)
+        except OSError as error:
+            raise _failed(place, error) from error
+
+
+def _beside(place: Path, what: str) -> Path:
+    return place.with_name(f".{place.name}.codellama-{what}")
+
+
+def _remove_leftover(new: Path) -> None:
+    """Remove what a killed run left. Raises InputError where the run is still alive."""
+    if not new.is_dir():
+        return
+    lock = _locked(new)
+    if lock is None:
+        raise InputError(f"{new}: another run is at work there: wait for it, or stop it")
+    try:
+        _remove(new)
+    finally:
+        os.close(lock)
+
+
+def _locked(directory: Path) -> int | None:
+    """A descriptor with the directory's lock. None: somebody else holds it, or removed the directory meanwhile."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if directory.exists() and os.path.samestat(directory.stat(), os.fstat(descriptor)):
+            return descriptor
+    except BlockingIOError:
+        pass
+    os.close(descriptor)
+    return None
+
+
+def _swap(new: Path, place: Path) -> None:
+    old = _beside(place, "old")
+    _remove(old)
+    if not place.is_dir():
+        new.rename(place)
+    else:
+        place.rename(old)
+        try:
+            new.rename(place)
+        except BaseException:
+            old.rename(place)
+            raise
+        _remove(old)
+    # it is complete: losing its name in a power cut would be all that can happen still
+    with suppress(OSError):
+        _sync(place.parent)
+
+
+def _sync(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove(directory: Path) -> None:
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def _failed(place: Path, error: OSError) -> CodellamaError:
+    return CodellamaError(f"{place}: cannot be written: {error.strerror or error}; nothing of it was left")

@@ -1,0 +1,70 @@
+"""A matrix in 4 bit, as bitsandbytes keeps it in a checkpoint: nf4 with double quantisation.
+
+Only ever straight from the stored weights: what is saved after a forward pass is damaged on CPUs with AVX512-BF16,
+where bitsandbytes repacks a matrix when it is first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from codellama.engine.quiet import quiet
+from codellama.errors import CodellamaError, InputError
+
+if TYPE_CHECKING:
+    import numpy
+
+BLOCK = 64
+# elements that share a scale
+STEP = 0.16
+# how far an element may move, of its block's scale: half of nf4's widest step is 0.152, and bfloat16 rounds
+SCALE_STEP = 0.05
+# the same for a scale, of its distance from the matrix's mean scale: the widest step of bitsandbytes' 8-bit map is less
+PART = 2**22
+# elements looked at in one go, a multiple of BLOCK
+
+
+def quantise(bits: numpy.ndarray[Any, Any], dtype: str) -> dict[str, numpy.ndarray[Any, Any]]:
+    """The tensors that stand for a matrix, by what is appended to its name (`""`: the packed elements).
+
+    `bits`: (rows, columns) of unsigned numbers, the bits of elements of `dtype` (float16, bfloat16 or float32).
+    Raises InputError where elements are infinite or no numbers, CodellamaError where what comes out is not close to
+    the matrix, or memory runs out.
+    """
+    failure = ""
+    try:
+        return _quantise(bits, getattr(torch, dtype))
+    except (MemoryError, RuntimeError) as error:
+        failure = f"{type(error).__name__}: {error}".splitlines()[0]
+    raise CodellamaError(f"a matrix of {bits.shape[0]} × {bits.shape[1]} cannot be quantised: {failure}")
+
+
+def _quantise(bits: numpy.ndarray[Any, Any], dtype: torch.dtype) -> dict[str, numpy.ndarray[Any, Any]]:
+    matrix = torch.from_numpy(bits.view(f"i{bits.itemsize}")).view(dtype)
+    with quiet(), torch.inference_mode():
+        from bitsandbytes.functional import dequantize_4bit, quantize_4bit
+
+        if not all(bool(part.isfinite().all()) for part in _parts(matrix)):
+            raise InputError("has numbers that are infinite or none: it cannot be quantised")
+        packed, state = quantize_4bit(matrix, blocksize=BLOCK, compress_statistics=True, quant_type="nf4")
+        if not _close(matrix, dequantize_4bit(packed, state), state.offset):
+            raise CodellamaError("bitsandbytes quantised a matrix to something else: try another version of it")
+        kept = {f".{name}": tensor.numpy() for name, tensor in state.as_dict(packed=True).items()}
+    return {"": packed.numpy(), **kept}
+
+
+def _close(matrix: torch.Tensor, back: torch.Tensor, mean_scale: torch.Tensor) -> bool:
+    """Whether every element moved by no more than the steps of nf4 and of the scales allow."""
+    for exact, found in zip(_parts(matrix), _parts(back), strict=True):
+        exact, found = exact.float(), found.float()
+        scales = torch.nn.functional.pad(exact.abs(), (0, -len(exact) % BLOCK)).view(-1, BLOCK).amax(1)
+        most = STEP * scales + SCALE_STEP * (scales - mean_scale).abs()
+        if not bool(((exact - found).abs() <= most.repeat_interleave(BLOCK)[: len(exact)] + 1e-7).all()):
+            return False
+    return True
+
+
+def _parts(matrix: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    return torch.tensor_split(matrix.flatten(), range(PART, matrix.numel(), PART))
