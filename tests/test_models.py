@@ -197,5 +197,7 @@ def test_the_catalogue_holds_the_family() -> None:
 def test_metas_weights_are_to_be_converted(tmp_path: Path, environ: dict[str, str]) -> None:
     (tmp_path / "meta").mkdir()
     (tmp_path / "meta" / "consolidated.00.pth").touch()
-    with pytest.raises(InputError, match="holds Meta's weights: `codellama convert .*/meta OUTPUT` makes them a model"):
+    with pytest.raises(
+        InputError, match=r"holds Meta's weights: `codellama convert .*/meta OUTPUT` makes them a model"
+    ):
         find(str(tmp_path / "meta"), environ)

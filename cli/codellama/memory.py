@@ -72,12 +72,24 @@ def matrix_bytes(rows: int, columns: int, precision: str) -> int:
     return size * SIZES[precision]
 
 
+def fits_4bit(columns: int) -> bool:
+    """Whether a matrix with so many columns is quantised to 4 bit; the others stay as they are.
+
+    bitsandbytes' blocks of 64 go on from row to row, but its code for CPUs (0.50) takes each row to begin with a
+    block of its own: where rows end within one it computes with wrong scales. Code Llama's rows are whole blocks.
+    """
+    return columns % 64 == 0
+
+
 def weight_bytes(config: Config, precision: str, dtype: str = "bfloat16") -> Parts:
     """Bytes of each part. int8 and nf4 are for the layers' matrices alone; the rest is in `dtype` then."""
     if precision in SIZES:
         dtype = precision
     count, size = parameters(config), SIZES[dtype]
-    matrices = sum(matrix_bytes(rows, columns, precision) for rows, columns in config.layer_linears().values())
+    matrices = sum(
+        matrix_bytes(rows, columns, precision if precision != "nf4" or fits_4bit(columns) else dtype)
+        for rows, columns in config.layer_linears().values()
+    )
     layer = matrices + 2 * config.hidden_size * size
     return Parts(count.embedding * size, layer, config.layers, count.norm * size, count.head * size)
 

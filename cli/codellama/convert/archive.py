@@ -3,9 +3,6 @@
 `root/data.pkl` describes the tensors, `root/data/KEY` holds the bytes of a storage, uncompressed. Nothing is
 extracted and nothing is run. What the directory of the zip and the pickle say is checked against the file before a
 byte of a tensor is read; the bytes themselves are checked by the zip's CRC-32 (`Archive.check`).
-
-Tensors are read in pieces rather than mapped: a mapped file that is cut or fails meanwhile would kill the program,
-and all of it would count against a limit on address space.
 """
 
 from __future__ import annotations
@@ -24,6 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from codellama.convert.pieces import PIECE, read_into
 from codellama.convert.unpickle import StoredTensor, UnpicklingError, state_dict
 from codellama.errors import InputError
 from codellama.fields import reading
@@ -31,8 +29,8 @@ from codellama.fields import reading
 if TYPE_CHECKING:
     import numpy
 
-PIECE = 8_000_000
-# bytes read at a time: enough for any disk, and freed memory of that size is used again
+    Bits = numpy.ndarray[Any, Any]
+
 LARGEST_DIRECTORY = 64_000_000
 # bytes that zipfile may read at once: a 70B's shard has a directory of 0.1 MB
 AGAIN = "fetch it again"
@@ -74,21 +72,21 @@ class Tensor:
         """Rows and columns."""
         return (self.shape[0], prod(self.shape[1:])) if len(self.shape) > 1 else (1, prod(self.shape))
 
-    def rows(self, start: int, stop: int) -> numpy.ndarray[Any, Any]:
-        """Rows start … stop - 1 as (rows, columns) of unsigned numbers: the elements' bits.
+    def read(self, start: int, out: Bits) -> None:
+        """Read the rows from `start` on into `out`: (rows, columns) of unsigned numbers, the elements' bits.
 
         Raises InputError where the file cannot be read.
         """
         import numpy as np  # 60 ms
 
         columns = self.matrix[1]
-        count = (stop - start - 1) * self.row_stride + columns
         at = self.entry.start + (self.offset + start * self.row_stride) * self.element_bytes
-        flat = np.frombuffer(self.archive.read(at, count * self.element_bytes), f"<u{self.element_bytes}")
-        step = flat.itemsize
-        return np.lib.stride_tricks.as_strided(
-            flat, (stop - start, columns), (self.row_stride * step, step), writeable=False
-        )
+        if self.row_stride == columns and out.flags.c_contiguous:
+            self.archive.read_into(at, out.data)
+            return
+        flat = np.empty((len(out) - 1) * self.row_stride + columns, f"<u{self.element_bytes}")
+        self.archive.read_into(at, flat.data)
+        out[...] = np.lib.stride_tricks.as_strided(flat, out.shape, (self.row_stride * flat.itemsize, flat.itemsize))
 
 
 class Archive:
@@ -105,6 +103,7 @@ class Archive:
                 self._refuse_others()
                 self.entries = self._list()
             self._checked: set[str] = set()
+            self._scratch = memoryview(b"")
             self.tensors = self._read_tensors()
         except BaseException:
             self.close()
@@ -124,15 +123,15 @@ class Archive:
     def error(self, what: str) -> InputError:
         return InputError(f"{self.path}: {what}")
 
-    def read(self, start: int, size: int) -> bytes:
-        """Bytes of the file. Raises InputError where there are fewer, or the disk fails."""
-        with reading(self.path):
-            data = os.pread(self._descriptor, size, start)
-            while len(data) < size and (more := os.pread(self._descriptor, size - len(data), start + len(data))):
-                data += more
-        if len(data) < size:
-            raise self.error("was cut short meanwhile")
-        return data
+    def read_into(self, start: int, out: memoryview) -> None:
+        """Fill a buffer with bytes of the file. Raises InputError where there are fewer, or the disk fails."""
+        read_into(self._descriptor, self.path, start, out)
+
+    def scratch(self, size: int) -> memoryview:
+        """A buffer that is good until the next call."""
+        if len(self._scratch) < size:
+            self._scratch = memoryview(bytearray(size))
+        return self._scratch[:size]
 
     def check(self, entry: Entry, what: str) -> None:
         """Compare an entry's bytes, once, with their CRC-32. Raises InputError where they differ."""
@@ -140,7 +139,9 @@ class Archive:
             return
         crc = 0
         for start in range(0, entry.size, PIECE):
-            crc = zlib.crc32(self.read(entry.start + start, min(PIECE, entry.size - start)), crc)
+            piece = self.scratch(min(PIECE, entry.size - start))
+            self.read_into(entry.start + start, piece)
+            crc = zlib.crc32(piece, crc)
         if crc != entry.crc:
             raise self.error(f"{what} is damaged (its CRC-32 is {crc:08x}, not {entry.crc:08x}): {AGAIN}")
         self._checked.add(entry.name)
@@ -213,13 +214,18 @@ class Archive:
             if entry.size > LARGEST_DIRECTORY:
                 raise self.error(f"its {entry.name} has {entry.size} bytes, far more than any model needs")
             self.check(entry, entry.name)
-        if order and self.read(order.start, order.size) != b"little":
+        if order and self._content(order) != b"little":
             raise self.error("was saved on a big-endian machine, which is not supported: save it on another")
         try:
-            stored = state_dict(self.read(pickle.start, pickle.size))
+            stored = state_dict(self._content(pickle))
             return {name: self._tensor(name, tensor) for name, tensor in stored.items()}
         except UnpicklingError as error:
             raise self.error(str(error)) from error
+
+    def _content(self, entry: Entry) -> bytes:
+        content = self.scratch(entry.size)
+        self.read_into(entry.start, content)
+        return bytes(content)
 
     def _tensor(self, name: str, stored: StoredTensor) -> Tensor:
         """The tensor that a pickle describes. Raises UnpicklingError unless it lies within its storage, row by row."""

@@ -151,7 +151,7 @@ def plan(
     # older programs read torch_dtype
     config |= dict.fromkeys(("dtype", "torch_dtype"), DTYPES[dtype or origin.dtype])
     if four_bit:
-        config["quantization_config"] = quantised.SETTINGS
+        config["quantization_config"] = quantised.settings(origin.config)
     texts[CONFIG] = describe.as_text(config)
     return Conversion(origin, files, {**texts, **writer.index(files)})
 

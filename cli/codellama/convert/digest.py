@@ -8,10 +8,8 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Literal, Self
 
+from codellama.convert.pieces import PIECE
 from codellama.fields import reading
-
-PIECE = 4_000_000
-# bytes read at a time
 
 
 def digest(

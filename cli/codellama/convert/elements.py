@@ -45,8 +45,8 @@ class Source(Protocol):
         """Raises InputError where the stored bytes are damaged."""
         ...
 
-    def rows(self, start: int, stop: int) -> Bits:
-        """Rows start … stop - 1 as (rows, columns) of bits; a vector is one row."""
+    def read(self, start: int, out: Bits) -> None:
+        """Read the rows from `start` on into `out`: (rows, columns) of bits, contiguous; a vector is one row."""
         ...
 
 
@@ -77,27 +77,23 @@ class Cast:
     def check(self) -> None:
         self.source.check()
 
-    def rows(self, start: int, stop: int) -> Bits:
+    def read(self, start: int, out: Bits) -> None:
         """Raises InputError where a number is beyond the precision."""
         import numpy as np
 
-        bits = self.source.rows(start, stop)
+        bits = np.empty(out.shape, f"<u{SIZES[self.source.dtype]}")
+        self.source.read(start, bits)
         exact = _TO_FLOAT32[self.source.dtype](bits)
-        found = _FROM_FLOAT32[self.dtype](exact)
-        if np.any(np.isinf(_TO_FLOAT32[self.dtype](found)) & np.isfinite(exact)):
+        out[...] = _FROM_FLOAT32[self.dtype](exact)
+        if np.any(np.isinf(_TO_FLOAT32[self.dtype](out)) & np.isfinite(exact)):
             raise InputError(
                 f"{self.name} has numbers beyond {DTYPES[self.dtype]}: leave out --dtype, or take bfloat16 or float32"
             )
-        return found
 
 
 def cast(source: Source, dtype: str | None) -> Source:
     """A tensor in another precision; None, or its own: the tensor itself."""
     return source if dtype in (None, source.dtype) else Cast(source, str(dtype))
-
-
-def element_bytes(dtype: str) -> int:
-    return SIZES[dtype]
 
 
 def _bfloat16_to_float32(bits: Bits) -> Bits:
@@ -132,7 +128,7 @@ def _float32_to_float16(numbers: Bits) -> Bits:
 def _float32(numbers: Bits) -> Bits:
     import numpy as np
 
-    return np.ascontiguousarray(numbers).view(np.float32)
+    return numbers.view(np.float32)
 
 
 def _bits(numbers: Bits) -> Bits:
@@ -143,7 +139,7 @@ def _bits(numbers: Bits) -> Bits:
 
 _TO_FLOAT32: dict[str, Callable[[Bits], Bits]] = {
     "BF16": _bfloat16_to_float32,
-    "F16": lambda bits: _float16_to_float32(_contiguous(bits)),
+    "F16": _float16_to_float32,
     "F32": _float32,
 }
 _FROM_FLOAT32: dict[str, Callable[[Bits], Bits]] = {
@@ -151,9 +147,3 @@ _FROM_FLOAT32: dict[str, Callable[[Bits], Bits]] = {
     "F16": _float32_to_float16,
     "F32": _bits,
 }
-
-
-def _contiguous(bits: Bits) -> Bits:
-    import numpy as np
-
-    return np.ascontiguousarray(bits)

@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from codellama.checkpoint import DTYPES
+from codellama.checkpoint import DTYPES, SIZES
+from codellama.config import Config
 from codellama.convert.elements import Source
 from codellama.convert.writer import Output
 from codellama.errors import InputError
+from codellama.memory import fits_4bit
 
 STATE_BYTES = 256
 # of the JSON that says how a matrix was quantised, padded with spaces: so sizes are known before it is
@@ -20,13 +22,12 @@ SETTINGS: dict[str, object] = {
     "quant_method": "bitsandbytes",
     "load_in_4bit": True,
     "load_in_8bit": False,
-    "llm_int8_skip_modules": ["lm_head"],
     "bnb_4bit_quant_type": "nf4",
     "bnb_4bit_use_double_quant": True,
     "bnb_4bit_compute_dtype": "bfloat16",
     "bnb_4bit_quant_storage": "uint8",
 }
-# quantization_config in config.json
+# quantization_config in config.json, all but what stays unquantised
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,8 @@ class Quantised:
 
         from codellama.engine.quantise import quantise
 
-        bits = np.array(self.source.rows(0, self.source.shape[0]))
+        bits = np.empty(self.source.shape, f"<u{SIZES[self.source.dtype]}")
+        self.source.read(0, bits)
         try:
             made = quantise(bits, DTYPES[self.source.dtype])
         except InputError as error:
@@ -74,5 +76,11 @@ class Quantised:
 
 
 def is_quantised(source: Source) -> bool:
-    """Whether a tensor is one of the layers' matrices: all else stays as it is."""
-    return source.name.startswith("model.layers.") and len(source.shape) == 2
+    """Whether a tensor is one of the layers' matrices that can be: all else stays as it is."""
+    return source.name.startswith("model.layers.") and len(source.shape) == 2 and fits_4bit(source.shape[1])
+
+
+def settings(config: Config) -> dict[str, object]:
+    """quantization_config in config.json."""
+    plain = [name for name, (_, columns) in config.layer_linears().items() if not fits_4bit(columns)]
+    return {**SETTINGS, "llm_int8_skip_modules": ["lm_head", *plain]}

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from codellama.config import Config
 from codellama.convert.archive import AGAIN, Archive, Tensor
@@ -23,7 +23,7 @@ from codellama.errors import InputError
 from codellama.fields import reading
 
 if TYPE_CHECKING:
-    import numpy
+    from codellama.convert.elements import Bits
 
 _SHARD = re.compile(r"consolidated\.(\d+)\.pth", re.ASCII)
 _ROPE = "rope.freqs"
@@ -72,27 +72,37 @@ class Merged:
         if self.axis is None:
             _check_replicas(self.source, self.parts)
 
-    def rows(self, start: int, stop: int) -> numpy.ndarray[Any, Any]:
-        """Rows start … stop - 1 as (rows, columns) of unsigned numbers, the elements' bits.
+    def read(self, start: int, out: Bits) -> None:
+        """Read the rows from `start` on into `out`: (rows, columns) of unsigned numbers, the elements' bits.
 
-        `start` is a multiple of `step`, `stop` too. Raises InputError where a shard cannot be read.
+        `start` and the number of rows are multiples of `step`. Raises InputError where a shard cannot be read.
         """
+        if self.axis is None:
+            self.parts[0].read(start, out)
+        elif self.axis == 1:
+            width = self.shape[1] // len(self.parts)
+            for number, part in enumerate(self.parts):
+                part.read(start, out[:, number * width : (number + 1) * width])
+        else:
+            height = self.shape[0] // len(self.parts)
+            done = 0
+            while done < len(out):
+                number, row = divmod(start + done, height)
+                rows = out[done : done + height - row]
+                self._read_heads(self.parts[number], row, rows)
+                done += len(rows)
+
+    def _read_heads(self, part: Tensor, start: int, out: Bits) -> None:
+        """Read rows of one shard, each head's reordered where they are to be."""
+        if not self.head_rows:
+            part.read(start, out)
+            return
         import numpy as np
 
-        if self.axis is None:
-            return self.parts[0].rows(start, stop)
-        if self.axis == 1:
-            return np.concatenate([part.rows(start, stop) for part in self.parts], axis=1)
-        height = self.shape[0] // len(self.parts)
-        pieces = []
-        for number in range(start // height, (stop - 1) // height + 1):
-            base = number * height
-            pieces.append(self.parts[number].rows(max(start - base, 0), min(stop - base, height)))
-        rows = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
-        if self.head_rows:
-            pairs = rows.reshape(-1, self.head_rows // 2, 2, rows.shape[1])
-            rows = pairs.transpose(0, 2, 1, 3).reshape(rows.shape)
-        return rows
+        stored = np.frombuffer(part.archive.scratch(out.nbytes), out.dtype).reshape(out.shape)
+        part.read(start, stored)
+        pairs = stored.reshape(-1, self.head_rows // 2, 2, out.shape[1])
+        out.reshape(-1, 2, self.head_rows // 2, out.shape[1])[...] = pairs.transpose(0, 2, 1, 3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +267,7 @@ def _check_rope(archives: Sequence[Archive]) -> None:
     for name, tensor in archives[0].tensors.items():
         if name.endswith(_ROPE):
             parts = tuple(found for archive in archives if (found := archive.tensors.get(name)))
-            if {part.shape for part in parts} == {tensor.shape}:
+            if {(part.shape, part.dtype) for part in parts} == {(tensor.shape, tensor.dtype)}:
                 _check_replicas(name, parts)
 
 
@@ -265,9 +275,11 @@ def _check_replicas(name: str, parts: Sequence[Tensor]) -> None:
     """Raises InputError unless a tensor is the same in all shards."""
     import numpy as np
 
-    first = parts[0].rows(0, parts[0].matrix[0])
+    first, other = (np.empty(parts[0].matrix, f"<u{parts[0].element_bytes}") for _ in range(2))
+    parts[0].read(0, first)
     for part in parts[1:]:
-        if not np.array_equal(first, part.rows(0, part.matrix[0])):
+        part.read(0, other)
+        if not np.array_equal(first, other):
             raise part.archive.error(
                 f"{name} is not the one in {parts[0].archive.path.name}: the shards are of different models"
             )

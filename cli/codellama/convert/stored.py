@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from codellama.checkpoint import SIZES, Checkpoint, TensorHeader
-from codellama.convert.elements import matrix
+from codellama.checkpoint import Checkpoint, TensorHeader
+from codellama.convert.pieces import read_into
 from codellama.errors import InputError
 from codellama.fields import reading
 
@@ -45,17 +45,9 @@ class Stored:
     def check(self) -> None:
         """Safetensors has no checksums; the file's size was compared with its header."""
 
-    def rows(self, start: int, stop: int) -> Bits:
+    def read(self, start: int, out: Bits) -> None:
         """Raises InputError where the file cannot be read."""
-        import numpy as np
-
-        columns, element = matrix(self.shape)[1], SIZES[self.dtype]
-        size = (stop - start) * columns * element
-        with reading(self.header.file):
-            data = os.pread(self.descriptor, size, self.header.start + start * columns * element)
-        if len(data) < size:
-            raise InputError(f"{self.header.file}: was cut short meanwhile")
-        return np.frombuffer(data, f"<u{element}").reshape(stop - start, columns)
+        read_into(self.descriptor, self.header.file, self.header.start + start * out.strides[0], out.data)
 
 
 @contextmanager

@@ -1,4 +1,8 @@
-"""Reads what was written once more, from the disk: against its source, and later against its checksums."""
+"""Reads what was written once more: against its source, and later against its checksums.
+
+What the system still holds in memory it reads there. That a disk fails to write shows when a file is synchronised, that
+it lost something later by its checksums.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +12,11 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import Event
+from typing import Self
 
 from codellama.checkpoint import Checkpoint
-from codellama.convert.archive import PIECE
 from codellama.convert.digest import Background, digest
+from codellama.convert.pieces import PIECE, read_into
 from codellama.convert.publish import MANIFEST
 from codellama.convert.writer import File
 from codellama.errors import CodellamaError, InputError
@@ -22,42 +27,75 @@ LONGEST = 1_000_000
 # bytes of a manifest
 
 
+class _Written:
+    """A written file, open for reading."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._buffer = memoryview(bytearray(PIECE))
+
+    def __enter__(self) -> Self:
+        self.descriptor = os.open(self.path, os.O_RDONLY)
+        self.size = os.fstat(self.descriptor).st_size
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        os.close(self.descriptor)
+
+    def read(self, start: int, size: int) -> memoryview:
+        """Bytes of it, good until the next call."""
+        if len(self._buffer) < size:
+            self._buffer = memoryview(bytearray(size))
+        read_into(self.descriptor, self.path, start, self._buffer[:size])
+        return self._buffer[:size]
+
+    def holds(self, start: int, piece: memoryview) -> bool:
+        import numpy as np
+
+        # not as memory views, which compare themselves one byte after the other
+        kind = "u1" if len(piece) % 8 else "u8"
+        return np.array_equal(np.frombuffer(self.read(start, len(piece)), kind), np.frombuffer(piece, kind))
+
+
 def compare(file: File, directory: Path, digests: Mapping[str, str], advance: Callable[[int], None]) -> str:
-    """Compare a written file with what it was made from; its sha256.
+    """Compare a written file with what it was made from, while it goes to the disk; its sha256.
 
     What cannot be made again is compared with the sha256 of its bytes, by tensor, taken when they were written.
-    Raises CodellamaError where the disk does not hold what was written.
+    Raises CodellamaError where the file does not hold what was written, OSError where the disk fails.
     """
-    path, sums = directory / file.name, [""]
+    header, sums = file.header(), [""]
+    starts = {name: len(header) + start for name, (_, start) in file.places().items()}
 
     def hash_file(stop: Event) -> None:
-        sums[0] = digest(path, "sha256", stop)
+        sums[0] = digest(directory / file.name, "sha256", stop)
 
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        _forget(descriptor)
-        header = file.header()
-        places = {name: (output, len(header) + start) for name, (output, start) in file.places().items()}
-        if os.pread(descriptor, len(header), 0) != header or os.fstat(descriptor).st_size != file.bytes:
+    def reach_disk(stop: Event) -> None:
+        os.fsync(written.descriptor)
+
+    with (
+        _Written(directory / file.name) as written,
+        Background(reach_disk) as syncing,
+        Background(hash_file) as hashing,
+    ):
+        if written.size != file.bytes or not written.holds(0, memoryview(header)):
             raise _different(file.name)
-        with Background(hash_file) as hashing:
-            for item in file.items:
-                if item.repeatable:
-                    done = {output.name: places[output.name][1] for output in item.outputs}
-                    for name, piece in item.pieces():
-                        # as bytes: memory views are compared one element after the other
-                        if os.pread(descriptor, len(piece), done[name]) != bytes(piece):
-                            raise _different(f"{name} in {file.name}")
-                        done[name] += len(piece)
-                        advance(len(piece))
-                else:
-                    for output in item.outputs:
-                        if _digest_of(descriptor, places[output.name][1], output.bytes) != digests[output.name]:
-                            raise _different(f"{output.name} in {file.name}")
-                        advance(output.bytes)
-            hashing.finish()
-    finally:
-        os.close(descriptor)
+        for item in file.items:
+            if item.repeatable:
+                for name, piece in item.pieces():
+                    if not written.holds(starts[name], piece):
+                        raise _different(f"{name} in {file.name}")
+                    starts[name] += len(piece)
+                    advance(len(piece))
+                continue
+            for output in item.outputs:
+                found = hashlib.sha256()
+                for at in range(0, output.bytes, PIECE):
+                    found.update(written.read(starts[output.name] + at, min(PIECE, output.bytes - at)))
+                if found.hexdigest() != digests[output.name]:
+                    raise _different(f"{output.name} in {file.name}")
+                advance(output.bytes)
+        hashing.finish()
+        syncing.finish()
     return sums[0]
 
 
@@ -121,18 +159,5 @@ def recheck(directory: Path, report: Callable[[str, int, int], None]) -> Mapping
     return sums
 
 
-def _digest_of(descriptor: int, start: int, size: int) -> str:
-    found = hashlib.sha256()
-    for at in range(start, start + size, PIECE):
-        found.update(os.pread(descriptor, min(PIECE, start + size - at), at))
-    return found.hexdigest()
-
-
 def _different(what: str) -> CodellamaError:
     return CodellamaError(f"{what} came back from the disk other than it was written: check the disk and the memory")
-
-
-def _forget(descriptor: int) -> None:
-    """Have the system drop what it holds of a file, so that reading it reads the disk."""
-    if hasattr(os, "posix_fadvise"):
-        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)

@@ -15,12 +15,9 @@ from pathlib import Path
 from typing import Protocol
 
 from codellama.checkpoint import INDEX, SIZES, WEIGHTS
-from codellama.convert.archive import PIECE
 from codellama.convert.elements import Source, matrix
+from codellama.convert.pieces import PIECE
 from codellama.errors import CodellamaError, InputError
-
-FLUSH = 64_000_000
-# bytes after which the system is told to begin writing to the disk
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +77,10 @@ class Plain:
         rows, columns = matrix(self.source.shape)
         row_bytes = columns * SIZES[self.source.dtype]
         step = max(1, PIECE // (row_bytes * self.source.step)) * self.source.step
+        buffer = np.empty((min(step, rows), columns), f"<u{SIZES[self.source.dtype]}")
         for start in range(0, rows, step):
-            bits = np.ascontiguousarray(self.source.rows(start, min(start + step, rows)))
+            bits = buffer[: rows - start]
+            self.source.read(start, bits)
             yield self.source.name, bits.data.cast("B")
 
 
@@ -153,7 +152,7 @@ def index(written: Sequence[File]) -> dict[str, bytes]:
 
 
 def write(file: File, directory: Path, advance: Callable[[Item, str, memoryview], None]) -> None:
-    """Write a file, onto the disk. `advance` is told of each piece, and may raise to stop.
+    """Write a file; `verify.compare` sees to it that it reaches the disk. `advance` is told of each piece.
 
     Raises InputError where a source is damaged, CodellamaError where it gives another size than it said; OSError.
     """
@@ -162,21 +161,15 @@ def write(file: File, directory: Path, advance: Callable[[Item, str, memoryview]
     try:
         _put(descriptor, header, 0)
         at = {name: len(header) + start for name, (_, start) in places.items()}
-        flushed = written = 0
         for item in file.items:
             item.check()
             for name, piece in item.pieces():
                 _put(descriptor, piece, at[name])
                 at[name] += len(piece)
-                written += len(piece)
                 advance(item, name, piece)
-                if written - flushed >= FLUSH:
-                    _start_writing(descriptor)
-                    flushed = written
         for name, (output, start) in places.items():
             if at[name] != len(header) + start + output.bytes:
                 raise CodellamaError(f"{name} has another size than its shape says: please report this")
-        os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
@@ -201,9 +194,3 @@ def _put(descriptor: int, data: bytes | memoryview, position: int) -> None:
     while rest:
         done = os.pwrite(descriptor, rest, position)
         rest, position = rest[done:], position + done
-
-
-def _start_writing(descriptor: int) -> None:
-    """Have the system write what it holds of a file, without waiting: the last fsync is short then."""
-    if hasattr(os, "posix_fadvise"):
-        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)

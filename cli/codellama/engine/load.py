@@ -30,7 +30,7 @@ from codellama.config import CONFIG, Config
 from codellama.dialog import Progress
 from codellama.engine.quiet import quiet
 from codellama.errors import CodellamaError, InputError
-from codellama.memory import Plan, gigabytes
+from codellama.memory import Plan, fits_4bit, gigabytes
 
 THREADS = torch.get_num_threads()
 SMALL = 30_000_000
@@ -182,6 +182,8 @@ def llama_config(checkpoint: Checkpoint) -> LlamaConfig:
 def _quantisation(checkpoint: Checkpoint, plan: Plan) -> BitsAndBytesConfig:
     """nf4 with double quantisation, or int8, for the layers' matrices; what is stored unquantised stays so."""
     plain = ["lm_head"]
+    if plan.quantisation == "4bit":
+        plain += [name for name, (_, columns) in checkpoint.config.layer_linears().items() if not fits_4bit(columns)]
     if checkpoint.config.quantisation:
         matrices = [name for name, shape in checkpoint.config.shapes() if len(shape) == 2]
         plain = [name for name in matrices if checkpoint.tensors[name].dtype in DTYPES]

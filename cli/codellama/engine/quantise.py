@@ -66,5 +66,6 @@ def _close(matrix: torch.Tensor, back: torch.Tensor, mean_scale: torch.Tensor) -
     return True
 
 
-def _parts(matrix: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    return torch.tensor_split(matrix.flatten(), range(PART, matrix.numel(), PART))
+def _parts(matrix: torch.Tensor) -> list[torch.Tensor]:
+    flat = matrix.flatten()
+    return [flat[start : start + PART] for start in range(0, len(flat), PART)]

@@ -1,0 +1,105 @@
+"""`codellama convert` on a synthetic checkpoint: wall time against `cp` and `sync`, and its anonymous memory.
+
+    PYTHONPATH=. python benchmarks/convert.py [--layers 9] [--shards 1] [--rounds 3] [--directory DIR]
+
+Layers of Code Llama 7B's shape, random weights, in bfloat16; 9 of them take 4.2 GB. The directory needs three times
+that, and is emptied again. Each round copies, then converts; both begin with the input in the page cache, if it fits.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from codellama.catalogue import SIZES
+from tests.meta import parameters, save
+
+
+def checkpoint(directory: Path, layers: int, shards: int) -> Path:
+    size = SIZES[0]
+    params = parameters(
+        dim=size.hidden_size, n_layers=layers, n_heads=size.heads, n_kv_heads=size.kv_heads, multiple_of=256
+    )
+    shapes: dict[str, tuple[int, ...]] = {}
+    dim, hidden, vocabulary = size.hidden_size, size.intermediate_size, 32016
+    for layer in range(layers):
+        here = f"layers.{layer}."
+        shapes |= {f"{here}attention.{name}.weight": (dim, dim) for name in ("wq", "wk", "wv", "wo")}
+        shapes |= {f"{here}feed_forward.{name}.weight": (hidden, dim) for name in ("w1", "w3")}
+        shapes |= {f"{here}feed_forward.w2.weight": (dim, hidden)}
+        shapes |= {f"{here}{name}.weight": (dim,) for name in ("attention_norm", "ffn_norm")}
+    shapes |= {"tok_embeddings.weight": (vocabulary, dim), "norm.weight": (dim,), "output.weight": (vocabulary, dim)}
+    # random bits of any kind, but none that is no number
+    weights = {
+        name: torch.randint(-(2**14), 2**14, shape, dtype=torch.int16).view(torch.bfloat16)
+        for name, shape in shapes.items()
+    }
+    return save(directory, weights, params, count=shards)
+
+
+def copied(source: Path, target: Path) -> float:
+    """Seconds of `cp -r` and `sync`."""
+    start = time.perf_counter()
+    subprocess.run(["cp", "-r", source, target], check=True)
+    subprocess.run(["sync"], check=True)
+    return time.perf_counter() - start
+
+
+def converted(source: Path, target: Path) -> tuple[float, int]:
+    """Seconds of a conversion, and the most anonymous memory of its process in bytes (RssAnon, every 10 ms)."""
+    start, most = time.perf_counter(), 0
+    process = subprocess.Popen([sys.executable, "-m", "codellama", "convert", "-q", str(source), str(target)])
+    while process.poll() is None:
+        try:
+            status = Path(f"/proc/{process.pid}/status").read_text()
+        except OSError:
+            break
+        lines = [line.split() for line in status.splitlines() if line.startswith("RssAnon:")]
+        most = max([most, *(int(parts[1]) * 1024 for parts in lines)])
+        time.sleep(0.01)
+    if process.wait():
+        raise SystemExit("the conversion failed")
+    return time.perf_counter() - start, most
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--layers", type=int, default=9)
+    parser.add_argument("--shards", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--directory", type=Path, default=None)
+    parser.add_argument("--without-checklist", action="store_true")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=options.directory) as name:
+        here = Path(name)
+        source = checkpoint(here / "meta", options.layers, options.shards)
+        if options.without_checklist:
+            (source / "checklist.chk").unlink()
+        subprocess.run(["sync"], check=True)
+        size = sum(path.stat().st_size for path in source.iterdir())
+        print(f"{size / 1e9:.2f} GB in {options.shards} shards", flush=True)
+        ratios = []
+        for _ in range(options.rounds):
+            copy = copied(source, here / "copy")
+            shutil.rmtree(here / "copy")
+            seconds, most = converted(source, here / "out")
+            shutil.rmtree(here / "out")
+            ratios.append(seconds / copy)
+            print(
+                f"cp + sync {copy:5.1f} s, convert {seconds:5.1f} s, ratio {seconds / copy:.2f}, "
+                f"{size / seconds / 1e9:.2f} GB/s, {most / 1e6:.0f} MB anonymous",
+                flush=True,
+            )
+        print(f"median ratio {statistics.median(ratios):.2f}")
+
+
+if __name__ == "__main__":
+    main()
