@@ -11,7 +11,7 @@ from threading import Event
 from codellama.catalogue import Variant
 from codellama.checkpoint import DTYPES, GENERATION_CONFIG, Checkpoint
 from codellama.config import CONFIG
-from codellama.convert import checklist, describe, fast_tokenizer, publish, quantised, verify, writer
+from codellama.convert import checklist, describe, fast_tokenizer, manifest, publish, quantised, verify, writer
 from codellama.convert.digest import Background
 from codellama.convert.elements import cast
 from codellama.convert.origin import TOKENIZER, Origin
@@ -52,7 +52,7 @@ class Conversion:
         Raises InputError for an output that may not be written and an input that is damaged, CodellamaError where the
         disk is too full or fails. Then nothing is left of the output, and what was there before is still there.
         """
-        publish.recover(output)
+        publish.recover(publish.place_of(output))
         place = publish.target(output, self.origin.directory, force)
         check_room(self, place)
         sums = self.origin.sums or {}
@@ -61,7 +61,7 @@ class Conversion:
             found = self._verify(directory, digests, report, checking)
             report("comparing with checklist.chk", 0, 0)
             checking.finish()
-            writer.write_text(directory / publish.MANIFEST, verify.manifest(found))
+            writer.write_text(directory / manifest.MANIFEST, manifest.text(found))
         return found
 
     def _compare_checklist(self, sums: Mapping[str, str]) -> Callable[[Event], None]:

@@ -10,6 +10,7 @@ just been renamed takes its place again.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -17,17 +18,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from codellama.convert import manifest
 from codellama.errors import CodellamaError, InputError
 
-MANIFEST = "checksums.sha256"
-# what marks a directory as ours: only such a one is ever replaced
+
+def place_of(output: Path) -> Path:
+    """Where the output is: beside it the temporary directories are."""
+    return output.resolve() if output.is_symlink() else output.parent.resolve() / output.name
 
 
 def target(output: Path, source: Path, force: bool) -> Path:
     """Where the output goes: a symbolic link is followed with `force`. Raises InputError where it may not go there."""
     if output.is_symlink() and not force:
         raise InputError(f"{output}: is a symbolic link: name what it points to, or --force follows it")
-    place = output.resolve() if output.is_symlink() else output.parent.resolve() / output.name
+    place = place_of(output)
     given = source.resolve()
     if place == given or (place.exists() and place.samefile(given)):
         raise InputError(f"{output}: is the input: name another directory")
@@ -42,11 +46,10 @@ def target(output: Path, source: Path, force: bool) -> Path:
             raise InputError(f"{output}: exists: name another directory, or --force replaces it once all is done")
         if not place.is_dir():
             raise InputError(f"{output}: is no directory: remove it yourself, or name another")
-        if any(place.iterdir()) and not (place / MANIFEST).is_file():
-            raise InputError(
-                f"{output}: was not made by codellama convert (no {MANIFEST} in it), so --force does not replace it: "
-                "remove it yourself, or name another"
-            )
+        made = manifest.read(place) if (place / manifest.MANIFEST).is_file() else {}
+        others = [path.name for path in place.iterdir() if path.name not in (*made, manifest.MANIFEST)]
+        if others:
+            raise InputError(f"{output}: holds {min(others)}, which codellama convert did not make: move it away")
     return place
 
 
@@ -57,18 +60,20 @@ def publishing(place: Path) -> Iterator[Path]:
     Raises CodellamaError where the disk is full or fails, InputError where another run is writing the same output.
     """
     new = _beside(place, "new")
-    lock = None
+    lock, ours = None, False
     try:
         _remove_leftover(new)
         new.mkdir()
+        ours = True
         lock = _locked(new)
         if lock is None:
+            ours = False
             raise InputError(f"{place}: another run is writing it: wait for it, or stop it")
         yield new
         _sync(new)
         _swap(new, place)
     except BaseException as error:
-        if lock is not None:
+        if ours:
             _remove(new)
         if isinstance(error, OSError):
             raise _failed(place, error) from error
@@ -109,10 +114,15 @@ def _locked(directory: Path) -> int | None:
     """A descriptor with the directory's lock. None: somebody else holds it, or removed the directory meanwhile."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if directory.exists() and os.path.samestat(directory.stat(), os.fstat(descriptor)):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            # a network's file system may know no locks: there two runs at once are not told apart
+            if error.errno not in (errno.ENOLCK, errno.ENOTSUP):
+                raise
+        if os.path.samestat(directory.stat(), os.fstat(descriptor)):
             return descriptor
-    except BlockingIOError:
+    except (BlockingIOError, FileNotFoundError):
         pass
     os.close(descriptor)
     return None

@@ -8,23 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import Event
 from typing import Self
 
 from codellama.checkpoint import Checkpoint
+from codellama.convert import manifest
 from codellama.convert.digest import Background, digest
 from codellama.convert.pieces import PIECE, read_into
-from codellama.convert.publish import MANIFEST
 from codellama.convert.writer import File
 from codellama.errors import CodellamaError, InputError
 from codellama.fields import reading
-
-_LINE = re.compile(r"([0-9a-f]{64}) [ *](\S.*)")
-LONGEST = 1_000_000
-# bytes of a manifest
 
 
 class _Written:
@@ -106,39 +101,12 @@ def compare_text(path: Path, text: bytes) -> str:
     return hashlib.sha256(text).hexdigest()
 
 
-def manifest(sums: Mapping[str, str]) -> bytes:
-    """The checksums in the form that `sha256sum -c` reads."""
-    return "".join(f"{sum}  {name}\n" for name, sum in sorted(sums.items())).encode()
-
-
-def read_manifest(directory: Path) -> Mapping[str, str]:
-    """Raises InputError where there is none or it is malformed."""
-    path = directory / MANIFEST
-    with reading(directory):
-        if not directory.is_dir():
-            raise InputError(f"{directory}: no such directory")
-        if not path.is_file():
-            raise InputError(f"{directory}: has no {MANIFEST}: only what codellama convert wrote can be verified")
-        if path.stat().st_size > LONGEST:
-            raise InputError(f"{path}: is no list of sha256 sums")
-        lines = path.read_bytes().decode("utf-8", "replace").splitlines()
-    sums: dict[str, str] = {}
-    for line in lines:
-        match = _LINE.fullmatch(line)
-        if match is None or match[2] != Path(match[2]).name or match[2] == ".." or match[2] in sums:
-            raise InputError(f"{path}: is no list of sha256 sums: convert the model again")
-        sums[match[2]] = match[1]
-    if not sums:
-        raise InputError(f"{path}: is empty: convert the model again")
-    return sums
-
-
 def recheck(directory: Path, report: Callable[[str, int, int], None]) -> Mapping[str, str]:
     """Compare a converted directory with its manifest; the sums.
 
     Raises InputError that names every file that is missing or differs, or what else would keep it from loading.
     """
-    sums = read_manifest(directory)
+    sums = manifest.read(directory)
     with reading(directory):
         sizes = {name: (directory / name).stat().st_size for name in sums if (directory / name).is_file()}
     total, done, faults = sum(sizes.values()), 0, []
