@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 
 from codellama.catalogue import SIZES
-from tests.meta import parameters, save
+from tests.meta import parameters, save, shapes
 
 
 def checkpoint(directory: Path, layers: int, shards: int) -> Path:
@@ -28,19 +28,10 @@ def checkpoint(directory: Path, layers: int, shards: int) -> Path:
     params = parameters(
         dim=size.hidden_size, n_layers=layers, n_heads=size.heads, n_kv_heads=size.kv_heads, multiple_of=256
     )
-    shapes: dict[str, tuple[int, ...]] = {}
-    dim, hidden, vocabulary = size.hidden_size, size.intermediate_size, 32016
-    for layer in range(layers):
-        here = f"layers.{layer}."
-        shapes |= {f"{here}attention.{name}.weight": (dim, dim) for name in ("wq", "wk", "wv", "wo")}
-        shapes |= {f"{here}feed_forward.{name}.weight": (hidden, dim) for name in ("w1", "w3")}
-        shapes |= {f"{here}feed_forward.w2.weight": (dim, hidden)}
-        shapes |= {f"{here}{name}.weight": (dim,) for name in ("attention_norm", "ffn_norm")}
-    shapes |= {"tok_embeddings.weight": (vocabulary, dim), "norm.weight": (dim,), "output.weight": (vocabulary, dim)}
     # random bits of any kind, but none that is no number
     weights = {
         name: torch.randint(-(2**14), 2**14, shape, dtype=torch.int16).view(torch.bfloat16)
-        for name, shape in shapes.items()
+        for name, shape in shapes(params, 32016).items()
     }
     return save(directory, weights, params, count=shards)
 

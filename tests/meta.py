@@ -42,14 +42,13 @@ def parameters(**changes: Any) -> dict[str, Any]:
     return {**settings, **changes}
 
 
-def random_weights(params: Mapping[str, Any], vocabulary: int, dtype: str = "bfloat16", seed: int = 0) -> Weights:
-    """Random tensors of the whole model by Meta's names."""
-    generator = torch.Generator().manual_seed(seed)
+def shapes(params: Mapping[str, Any], vocabulary: int) -> dict[str, tuple[int, ...]]:
+    """The shapes of the whole model's tensors by Meta's names."""
     dim, heads = params["dim"], params["n_heads"]
     kv = dim // heads * (params.get("n_kv_heads") or heads)
     hidden = int(params.get("ffn_dim_multiplier", 1) * int(2 * 4 * dim / 3))
     hidden += -hidden % params["multiple_of"]
-    shapes: dict[str, tuple[int, ...]] = {"tok_embeddings.weight": (vocabulary, dim)}
+    found: dict[str, tuple[int, ...]] = {"tok_embeddings.weight": (vocabulary, dim)}
     for layer in range(params["n_layers"]):
         for name, shape in {
             "attention.wq": (dim, dim), "attention.wk": (kv, dim), "attention.wv": (kv, dim),
@@ -57,15 +56,18 @@ def random_weights(params: Mapping[str, Any], vocabulary: int, dtype: str = "bfl
             "feed_forward.w1": (hidden, dim), "feed_forward.w2": (dim, hidden), "feed_forward.w3": (hidden, dim),
             "attention_norm": (dim,), "ffn_norm": (dim,),
         }.items():  # fmt: skip
-            shapes[f"layers.{layer}.{name}.weight"] = shape
-    shapes |= {"norm.weight": (dim,), "output.weight": (vocabulary, dim), "rope.freqs": (dim // heads // 2,)}
-    # around zero, and norms around one, as trained ones are
-    return {
-        name: (torch.randn(shape, generator=generator) * (0.25 if len(shape) > 1 else 0.1) + (len(shape) == 1)).to(
-            getattr(torch, dtype)
-        )
-        for name, shape in shapes.items()
-    }
+            found[f"layers.{layer}.{name}.weight"] = shape
+    return found | {"norm.weight": (dim,), "output.weight": (vocabulary, dim), "rope.freqs": (dim // heads // 2,)}
+
+
+def random_weights(params: Mapping[str, Any], vocabulary: int, dtype: str = "bfloat16", seed: int = 0) -> Weights:
+    """Random tensors of the whole model: around zero, and norms around one, as trained ones are."""
+    generator = torch.Generator().manual_seed(seed)
+    weights = {}
+    for name, shape in shapes(params, vocabulary).items():
+        scale, middle = (0.25, 0) if len(shape) > 1 else (0.1, 1)
+        weights[name] = (torch.randn(shape, generator=generator) * scale + middle).to(getattr(torch, dtype))
+    return weights
 
 
 def shards(weights: Weights, count: int) -> list[Weights]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from codellama.commands.options import Run
-from codellama.errors import InputError
+from codellama.errors import CodellamaError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,7 +84,12 @@ def convert(
             _describe(console, planned, output, force=force, as_json=as_json)
             return
         with console.progress(output.name) as line:
-            sums = planned.run(output, force=force, report=_reporter(line))
+            try:
+                sums = planned.run(output, force=force, report=_reporter(line))
+            except MemoryError:
+                raise CodellamaError(
+                    "out of memory: a conversion takes 50 MB, with --4bit what a matrix takes"
+                ) from None
     if as_json:
         files = [{"name": name, "sha256": sum} for name, sum in sums.items()]
         console.write_line(json.dumps({"output": str(output), "bytes": planned.bytes, "files": files}))
