@@ -176,7 +176,7 @@ class Console:
     def ask(self, question: str) -> str:
         """Ask on standard error and read a line of standard input, for where both are terminals. Empty at its end."""
         self._erase_progress()
-        self._write_error(one_line(question))
+        self._write_error(one_line(question) + " ")
         answer = self.stdin.readline()
         if not answer.endswith(b"\n"):
             self._write_error("\n")

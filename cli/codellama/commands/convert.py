@@ -128,9 +128,9 @@ def _choose(console: Console, found: Origin, told: Variant | None, *, ask: bool)
         console.note(f"{found.directory}: the weights do not tell their variant: base is taken; --variant says another")
         return "base"
     options: dict[str, Variant] = {variant: variant for variant in able or VARIANTS}
-    answer = options.get(console.ask(f"which variant is it? ({', '.join(options)}) "))
+    answer = options.get(console.ask(f"which variant is it? ({', '.join(options)})"))
     while answer is None:
-        answer = options.get(console.ask(f"one of {', '.join(options)}: "))
+        answer = options.get(console.ask(f"one of {', '.join(options)}:"))
     return answer
 
 

@@ -6,6 +6,8 @@ where bitsandbytes repacks a matrix when it is first used.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,10 +22,12 @@ BLOCK = 64
 # elements that share a scale
 STEP = 0.16
 # how far an element may move, of its block's scale: half of nf4's widest step is 0.152, and bfloat16 rounds
-SCALE_STEP = 0.05
-# the same for a scale, of its distance from the matrix's mean scale: the widest step of bitsandbytes' 8-bit map is less
+SCALE_STEP = 0.0075
+# how far a scale may move, of the largest distance from the mean: half of the widest step of bitsandbytes' 8-bit map
 PART = 2**22
 # elements looked at in one go, a multiple of BLOCK
+SMALL = 2**22
+# elements of a matrix below which one core computes: several wait for each other at each step, longer than they work
 
 
 def quantise(bits: numpy.ndarray[Any, Any], dtype: str) -> dict[str, numpy.ndarray[Any, Any]]:
@@ -43,7 +47,7 @@ def quantise(bits: numpy.ndarray[Any, Any], dtype: str) -> dict[str, numpy.ndarr
 
 def _quantise(bits: numpy.ndarray[Any, Any], dtype: torch.dtype) -> dict[str, numpy.ndarray[Any, Any]]:
     matrix = torch.from_numpy(bits.view(f"i{bits.itemsize}")).view(dtype)
-    with quiet(), torch.inference_mode():
+    with quiet(), torch.inference_mode(), _threads(1 if bits.size < SMALL else torch.get_num_threads()):
         from bitsandbytes.functional import dequantize_4bit, quantize_4bit
 
         if not all(bool(part.isfinite().all()) for part in _parts(matrix)):
@@ -57,11 +61,14 @@ def _quantise(bits: numpy.ndarray[Any, Any], dtype: torch.dtype) -> dict[str, nu
 
 def _close(matrix: torch.Tensor, back: torch.Tensor, mean_scale: torch.Tensor) -> bool:
     """Whether every element moved by no more than the steps of nf4 and of the scales allow."""
-    for exact, found in zip(_parts(matrix), _parts(back), strict=True):
-        exact, found = exact.float(), found.float()
-        scales = torch.nn.functional.pad(exact.abs(), (0, -len(exact) % BLOCK)).view(-1, BLOCK).amax(1)
-        most = STEP * scales + SCALE_STEP * (scales - mean_scale).abs()
-        if not bool(((exact - found).abs() <= most.repeat_interleave(BLOCK)[: len(exact)] + 1e-7).all()):
+    scales = [
+        torch.nn.functional.pad(part.float().abs(), (0, -len(part) % BLOCK)).view(-1, BLOCK).amax(1)
+        for part in _parts(matrix)
+    ]
+    moved = SCALE_STEP * max((each - mean_scale).abs().max() for each in scales)
+    for exact, found, scale in zip(_parts(matrix), _parts(back), scales, strict=True):
+        most = (STEP * scale + moved).repeat_interleave(BLOCK)[: len(exact)]
+        if not bool(((exact.float() - found.float()).abs() <= most).all()):
             return False
     return True
 
@@ -69,3 +76,13 @@ def _close(matrix: torch.Tensor, back: torch.Tensor, mean_scale: torch.Tensor) -
 def _parts(matrix: torch.Tensor) -> list[torch.Tensor]:
     flat = matrix.flatten()
     return [flat[start : start + PART] for start in range(0, len(flat), PART)]
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
