@@ -23,14 +23,14 @@ from codellama.catalogue import SIZES
 from tests.meta import parameters, save, shapes
 
 
-def checkpoint(directory: Path, layers: int, shards: int) -> Path:
+def checkpoint(directory: Path, layers: int, shards: int, dtype: str = "bfloat16") -> Path:
     size = SIZES[0]
     params = parameters(
         dim=size.hidden_size, n_layers=layers, n_heads=size.heads, n_kv_heads=size.kv_heads, multiple_of=256
     )
-    # random bits of any kind, but none that is no number
+    # random bits, of numbers from 0 to 2
     weights = {
-        name: torch.randint(-(2**14), 2**14, shape, dtype=torch.int16).view(torch.bfloat16)
+        name: torch.randint(0, 2**14, shape, dtype=torch.int16).view(getattr(torch, dtype))
         for name, shape in shapes(params, 32016).items()
     }
     return save(directory, weights, params, count=shards)
@@ -44,10 +44,11 @@ def copied(source: Path, target: Path) -> float:
     return time.perf_counter() - start
 
 
-def converted(source: Path, target: Path) -> tuple[float, int]:
+def converted(source: Path, target: Path, *options: str) -> tuple[float, int]:
     """Seconds of a conversion, and the most anonymous memory of its process in bytes (RssAnon, every 10 ms)."""
     start, most = time.perf_counter(), 0
-    process = subprocess.Popen([sys.executable, "-m", "codellama", "convert", "-q", str(source), str(target)])
+    command = [sys.executable, "-m", "codellama", "convert", "-q", str(source), str(target), *options]
+    process = subprocess.Popen(command)
     while process.poll() is None:
         try:
             status = Path(f"/proc/{process.pid}/status").read_text()

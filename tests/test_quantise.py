@@ -103,7 +103,7 @@ def test_it_is_planned_for_as_it_is_stored(plain: Path, made: Path) -> None:
     # and 256 bytes a matrix that say how it was quantised, one number of them figured already
     figured = weight_bytes(checkpoint.config, "nf4", checkpoint.dtype)
     assert stored_bytes(checkpoint).total == figured.total + 2 * 7 * (256 - 4)
-    assert figured.layer < 0.35 * weight_bytes(checkpoint.config, checkpoint.dtype).layer
+    assert figured.layer < 0.4 * weight_bytes(checkpoint.config, checkpoint.dtype).layer
     with pytest.raises(InputError, match="is stored in 4bit already: leave out --8bit"):
         plan(checkpoint, LoadOptions(quantisation="8bit"), HERE, 64)
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
 
 from codellama import prompts
 from codellama.errors import ExitCode
+from tests import meta
 from tests.harness import Cli
 
 README = Path(__file__).parents[1] / "README.md"
@@ -28,7 +30,12 @@ def test_there_is_such_output() -> None:
 
 @pytest.mark.parametrize(
     ("section", "command"),
-    [("Completing", "complete"), ("Filling in the middle", "infill"), ("Precision and device", "infill")],
+    [
+        ("Converting Meta's weights", "convert"),
+        ("Completing", "complete"),
+        ("Filling in the middle", "infill"),
+        ("Precision and device", "infill"),
+    ],
 )
 def test_options_in_the_readme_exist(cli: Cli, capsys: pytest.CaptureFixture[str], section: str, command: str) -> None:
     cli(command, "--help")
@@ -48,3 +55,18 @@ def test_every_template_is_in_its_readme() -> None:
     listed = (prompts.directory() / "README.md").read_text(encoding="utf-8")
     for template in prompts.directory().glob("*.jinja"):
         assert f"`{template.name}`" in listed
+
+
+def test_the_conversion_in_the_readme(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = re.search(r"^```console\n(\$ python -m tests\.meta .*?)^```", TEXT, flags=re.M | re.S)
+    assert shown
+    monkeypatch.chdir(tmp_path)
+    for step in shown[1].split("$ ")[1:]:
+        command, _, output = step.partition("\n")
+        words = shlex.split(command)
+        if words[:3] == ["python", "-m", "tests.meta"]:
+            monkeypatch.setattr(sys, "argv", words[2:])
+            meta.main()
+        else:
+            done = cli(*words[1:])
+            assert (done.code, done.out + done.err) == (0, output)

@@ -24,10 +24,8 @@ STEP = 0.16
 # how far an element may move, of its block's scale: half of nf4's widest step is 0.152, and bfloat16 rounds
 SCALE_STEP = 0.0075
 # how far a scale may move, of the largest distance from the mean: half of the widest step of bitsandbytes' 8-bit map
-PART = 2**22
-# elements looked at in one go, a multiple of BLOCK
-SMALL = 2**22
-# elements of a matrix below which one core computes: several wait for each other at each step, longer than they work
+PART = 2**18
+# elements compared in one go, a multiple of BLOCK: they stay in the processor's cache
 
 
 def quantise(bits: numpy.ndarray[Any, Any], dtype: str) -> dict[str, numpy.ndarray[Any, Any]]:
@@ -47,24 +45,27 @@ def quantise(bits: numpy.ndarray[Any, Any], dtype: str) -> dict[str, numpy.ndarr
 
 def _quantise(bits: numpy.ndarray[Any, Any], dtype: torch.dtype) -> dict[str, numpy.ndarray[Any, Any]]:
     matrix = torch.from_numpy(bits.view(f"i{bits.itemsize}")).view(dtype)
-    with quiet(), torch.inference_mode(), _threads(1 if bits.size < SMALL else torch.get_num_threads()):
+    with quiet(), torch.inference_mode(), _one_thread():
         from bitsandbytes.functional import dequantize_4bit, quantize_4bit
 
-        if not all(bool(part.isfinite().all()) for part in _parts(matrix)):
+        scales = _scales(matrix)
+        if not all(bool(part.isfinite().all()) for part in scales):
             raise InputError("has numbers that are infinite or none: it cannot be quantised")
         packed, state = quantize_4bit(matrix, blocksize=BLOCK, compress_statistics=True, quant_type="nf4")
-        if not _close(matrix, dequantize_4bit(packed, state), state.offset):
+        if not _close(matrix, dequantize_4bit(packed, state), scales, state.offset):
             raise CodellamaError("bitsandbytes quantised a matrix to something else: try another version of it")
         kept = {f".{name}": tensor.numpy() for name, tensor in state.as_dict(packed=True).items()}
     return {"": packed.numpy(), **kept}
 
 
-def _close(matrix: torch.Tensor, back: torch.Tensor, mean_scale: torch.Tensor) -> bool:
+def _scales(matrix: torch.Tensor) -> list[torch.Tensor]:
+    """The largest number of each block, a tensor for each part."""
+    pad = torch.nn.functional.pad
+    return [pad(part.float().abs(), (0, -len(part) % BLOCK)).view(-1, BLOCK).amax(1) for part in _parts(matrix)]
+
+
+def _close(matrix: torch.Tensor, back: torch.Tensor, scales: list[torch.Tensor], mean_scale: torch.Tensor) -> bool:
     """Whether every element moved by no more than the steps of nf4 and of the scales allow."""
-    scales = [
-        torch.nn.functional.pad(part.float().abs(), (0, -len(part) % BLOCK)).view(-1, BLOCK).amax(1)
-        for part in _parts(matrix)
-    ]
     moved = SCALE_STEP * max((each - mean_scale).abs().max() for each in scales)
     for exact, found, scale in zip(_parts(matrix), _parts(back), scales, strict=True):
         most = (STEP * scale + moved).repeat_interleave(BLOCK)[: len(exact)]
@@ -79,9 +80,10 @@ def _parts(matrix: torch.Tensor) -> list[torch.Tensor]:
 
 
 @contextmanager
-def _threads(count: int) -> Iterator[None]:
+def _one_thread() -> Iterator[None]:
+    """A second one gains nothing here, and on busy cores the two wait for each other ten times as long."""
     before = torch.get_num_threads()
-    torch.set_num_threads(count)
+    torch.set_num_threads(1)
     try:
         yield
     finally:
