@@ -11,8 +11,8 @@ from typer.exceptions import TyperException
 
 from codellama import __version__
 from codellama.commands.complete import complete
-from codellama.commands.infill import infill
 from codellama.commands.convert import convert
+from codellama.commands.infill import infill
 from codellama.commands.options import Run
 from codellama.commands.prompt import app as prompt_app
 from codellama.console import Console
