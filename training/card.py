@@ -1,117 +1,73 @@
-"""What accompanies the model: its figures, samples of what it writes, the card and the curve."""
+"""What accompanies the model: its card with figures and samples, and the curve."""
 
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 
-from .corpus import HELD_OUT_ONE_IN, Document
-from .evaluate import Evaluation, Sample, ends_itself, loops, parses
+from .corpora import Corpora
+from .corpus import KEPT_ONE_IN, Document
+from .evaluate import LINES, OTHERS, WITHIN, Decoding, Evaluation, Figures, Sample
 from .network import Network
+from .tasks import Cut, docstrings, heads, questions, whole_lines, within
 from .train import Recipe
 
 COMMAND = "python -m training --out cli/codellama/tiny"
-PENALTIES = (1.0, 1.1, 1.15)
-HEADS = ("def fibonacci(", "import os\n\ndef read_file(path", "class Stack:\n    def __init__(self):\n")
+HEADS = ("def fibonacci(", "import os\n\n\ndef read_file(path", "class Stack:\n    def __init__(self):\n")
 HOLES = (
-    ('def remove_non_ascii(s: str) -> str:\n    """ ', "\n    return result\n"),
-    ("def largest(values):\n    best = None\n    for value in values:\n", "\n    return best\n"),
+    Cut('def remove_non_ascii(s: str) -> str:\n    """', "", '"""\n    return "".join(c for c in s if ord(c) < 128)\n'),
+    Cut("def largest(values):\n    best = None\n    for value in values:\n", "", "\n    return best\n"),
 )
 QUESTIONS = (
     "Write a Python function that returns the number of lines in a file.",
     "Write a function named is_empty that returns true if the list is empty.",
 )
 TEMPLATE = Path(__file__).with_name("card.md")
-
-
-@dataclass(frozen=True)
-class Figures:
-    """What one repetition penalty gives."""
-
-    penalty: float
-    within: float
-    rest: float
-    rest_suffix_first: float
-    docstrings: float
-    answers: float
-    answers_ended: float
-    ended: float
-    loops: float
-
-    @property
-    def worth(self) -> float:
-        return self.within + self.rest + self.docstrings + self.answers + self.ended - self.loops
-
-
+SHOWN = 600  # characters of a prompt
 NAMES = {
-    "within": "holes within a line filled exactly (of 100, prefix first)",
-    "rest": "holes to a line's end filled exactly (of 100, prefix first)",
-    "rest_suffix_first": "the same, suffix first",
-    "docstrings": "docstring fills that end by themselves within 60 ids (of 60)",
-    "answers": "answers with one fenced block that parses (of 40)",
-    "answers_ended": "answers that end by themselves within 300 ids",
-    "ended": "completions of functions that end by themselves within 128 ids",
-    "loops": "completions of functions that repeat themselves (lower is better)",
+    "bits": "bits per byte, in windows of the context (lower is better)",
+    "within": f"holes within a line filled exactly (of {WITHIN}), prefix first",
+    "within_finished": "the same after the rules of `codellama infill`",
+    "within_suffix_first": "the same, suffix first, before the rules",
+    "rest": f"holes to a line's end filled exactly (of {OTHERS}), prefix first",
+    "lines": f"holes of whole lines after whose filling the file parses (of {LINES}), prefix first",
+    "lines_suffix_first": "the same, suffix first",
+    "lines_finished": "the same, suffix first, after the rules of `codellama infill`",
+    "docstrings": f"docstrings that end by themselves within 60 ids (of {OTHERS})",
+    "docstrings_parse": "functions that parse with them",
+    "answers": f"answers with exactly one fenced block, which parses (of {OTHERS})",
+    "answers_ended": "answers that end by themselves within 256 ids",
+    "completions_ended": f"functions completed that end by themselves within 128 ids (of {OTHERS})",
+    "completions_loop": "functions completed that repeat themselves (lower is better)",
 }
 
 
-@dataclass(frozen=True)
-class Measured:
-    """What the evaluation found, and the repetition penalty it speaks for."""
-
-    bits_per_byte: float
-    figures: list[Figures]
-
-    @property
-    def penalty(self) -> float:
-        """None (1.0) unless another one is clearly better."""
-        plain = next(each for each in self.figures if each.penalty == 1.0)
-        best = max(self.figures, key=lambda each: each.worth)
-        return best.penalty if best.worth > plain.worth + 0.05 else plain.penalty
+def table(columns: Mapping[str, Figures]) -> str:
+    """One column a name, one row a figure."""
+    rows = [f"| | {' | '.join(columns)} |", f"|---|{'---|' * len(columns)}"]
+    for field in fields(Figures):
+        values = [getattr(each, field.name) for each in columns.values()]
+        if None in values:
+            continue
+        shown = [f"{value:.3f}" if field.name == "bits" else f"{value:.0%}" for value in values]
+        rows.append(f"| {NAMES[field.name]} | {' | '.join(shown)} |")
+    return "\n".join(rows)
 
 
-def measure(evaluation: Evaluation) -> Measured:
-    found = []
-    for penalty in PENALTIES:
-        docstrings = evaluation.docstrings(penalty=penalty)
-        answers = evaluation.answers(penalty=penalty)
-        completions = evaluation.completions(penalty=penalty)
-        found.append(
-            Figures(
-                penalty=penalty,
-                within=evaluation.exact(evaluation.holes(within=True), penalty=penalty),
-                rest=evaluation.exact(evaluation.holes(within=False), penalty=penalty),
-                rest_suffix_first=evaluation.exact(evaluation.holes(within=False), penalty=penalty, suffix_first=True),
-                docstrings=ends_itself(docstrings),
-                answers=sum(parses(each.text) for each in answers) / len(answers),
-                answers_ended=ends_itself(answers),
-                ended=ends_itself(completions),
-                loops=loops(completions),
-            )
-        )
-        print(found[-1], flush=True)
-    return Measured(evaluation.bits_per_byte(), found)
-
-
-def _rows(measured: Measured) -> str:
-    bits = [f"{measured.bits_per_byte:.3f}"] + [""] * (len(measured.figures) - 1)
-    rows = [("bits per byte, windows of the context (lower is better)", bits)]
-    rows += [(name, [_percent(getattr(each, field)) for each in measured.figures]) for field, name in NAMES.items()]
-    return "\n".join(f"| {name} | {' | '.join(values)} |" for name, values in rows)
-
-
-def _choice(measured: Measured) -> str:
-    if measured.penalty == 1.0:
-        return "No penalty is clearly better, so `generation_config.json` sets none."
-    return f"`generation_config.json` sets a penalty of {measured.penalty}: the sum of these shares is best there."
-
-
-def samples(evaluation: Evaluation, penalty: float) -> list[Sample]:
+def samples(evaluation: Evaluation, documents: Sequence[Document], decoding: Decoding) -> list[Sample]:
+    """Twenty: seven prompts of our own, and the first tasks of each kind."""
     return [
-        *evaluation.complete(HEADS, 96, penalty),
-        *evaluation.infill(HOLES, 80, penalty),
-        *evaluation.ask(QUESTIONS, 200, penalty),
+        *evaluation.complete(HEADS, decoding, 96),
+        *evaluation.complete(heads(documents, 2), decoding, 96),
+        *evaluation.infill(HOLES[:1], decoding),
+        *evaluation.infill(HOLES[1:], decoding, suffix_first=True),
+        *evaluation.infill(within(documents, 4), decoding),
+        *evaluation.infill(whole_lines(documents, 2), decoding, suffix_first=True),
+        *evaluation.infill(docstrings(documents, 3), decoding),
+        *evaluation.ask(QUESTIONS, decoding),
+        *evaluation.ask(questions(documents, 2), decoding),
     ]
 
 
@@ -130,22 +86,48 @@ def draw_curve(log: list[dict[str, float]], path: Path) -> None:
     axes.grid(alpha=0.3)
     other = axes.twinx()
     other.plot(millions, [row["loss"] for row in log], color="tab:orange")
-    other.set_ylabel("training loss, nats per id", color="tab:orange")
+    other.set_ylabel("training loss, weighted, nats per id", color="tab:orange")
     figure.savefig(path, dpi=90, metadata={"Software": None})
     pyplot.close(figure)
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.0f} %"
 
 
 def _quote(sample: Sample, number: int) -> str:
     ending = "ended by itself" if sample.ended else "cut at the limit"
     fence = "````"
+    prompt = sample.prompt
+    if sample.kind == "infill" and len(prompt) > SHOWN:
+        before, _, behind = prompt.partition("<FILL_ME>")
+        prompt = f"{before[-SHOWN * 2 // 3 :]}<FILL_ME>{behind[: SHOWN // 3]}"
     return (
-        f"{number}. {sample.kind}, {ending}. Prompt:\n\n{fence}text\n{sample.prompt}\n{fence}\n\n"
+        f"{number}. {sample.kind}, {ending}. Prompt:\n\n{fence}text\n{prompt}\n{fence}\n\n"
         f"Answer:\n\n{fence}text\n{sample.text}\n{fence}\n"
     )
+
+
+def _packages(data: Corpora) -> str:
+    used = {id(each) for each in data.documents}
+    rows = ["| package | version | licence, by its metadata | kB |", "|---|---|---|---|"]
+    for package in data.packages:
+        size = sum(len(each.text) for each in package.documents if id(each) in used)
+        rows.append(f"| {package.name} | {package.version} | {package.licence} | {size // 1000} |")
+    return "\n".join(rows)
+
+
+def _phases(recipe: Recipe) -> str:
+    rows = ["| steps | ids in each | library favoured | text | infill | request | function | characters of an infill |"]
+    rows.append("|---" * 8 + "|")
+    for phase in recipe.phases:
+        mix = phase.mix
+        others = [(1 - mix.text) * share for _, share in mix.shares]
+        shares = " | ".join(f"{share:.0%}" for share in (mix.text, *others))
+        size = f"{phase.rows} × {phase.sequence}"
+        spans = f"{mix.spans[0]} to {mix.spans[1]}"
+        rows.append(f"| {phase.steps} | {size} | {mix.favour:.0f} times | {shares} | {spans} |")
+    return "\n".join(rows)
+
+
+def _listed(documents: Sequence[Document]) -> str:
+    return ", ".join(f"`{each.name}`" for each in documents)
 
 
 def render(
@@ -154,14 +136,16 @@ def render(
     vocabulary: int,
     recipe: Recipe,
     log: list[dict[str, float]],
-    documents: list[Document],
-    held_out: list[Document],
-    measured: Measured,
-    written: list[Sample],
+    data: Corpora,
+    chosen: Decoding,
+    tried: Mapping[Decoding, Figures],
+    measured: Mapping[str, Figures],
+    written: Sequence[Sample],
 ) -> str:
-    from .samples import REQUESTS
-
     shape = network.shape
+    others = {id(each) for package in data.packages for each in package.documents}
+    own = [each for each in data.documents if id(each) not in others]
+    holes = within(data.held_out, WITHIN)
     return TEMPLATE.read_text(encoding="utf-8").format(
         parameters=parameters / 1e6,
         vocabulary=vocabulary,
@@ -172,25 +156,28 @@ def render(
         intermediate=shape.intermediate,
         context=shape.context,
         python=platform.python_version(),
-        modules=len(documents),
-        megabytes=sum(len(each.text.encode()) for each in documents) / 1e6,
-        one_in=HELD_OUT_ONE_IN,
-        count=len(held_out),
-        kilobytes=sum(len(each.text.encode()) for each in held_out) / 1e3,
-        held_out=", ".join(f"`{each.name}`" for each in held_out),
+        modules=len(own),
+        megabytes=sum(len(each.text.encode()) for each in own) / 1e6,
+        package_modules=len(data.documents) - len(own),
+        package_count=len(data.packages),
+        packages=_packages(data),
+        one_in=KEPT_ONE_IN,
+        count=len(data.held_out),
+        kilobytes=sum(len(each.text.encode()) for each in data.held_out) / 1e3,
+        held_out=_listed(data.held_out),
+        validation=_listed(data.validation),
         ids=log[-1]["ids"] / 1e6,
         steps=recipe.steps,
-        per_step=recipe.rows * recipe.sequence,
+        phases=_phases(recipe),
         seed=recipe.seed,
         minutes=log[-1]["seconds"] / 60,
-        requests=round(100 * REQUESTS),
         muon=recipe.muon,
         adam=recipe.adam,
         command=COMMAND,
-        columns=" | ".join(f"penalty {each}" for each in PENALTIES),
-        rule="---|" * len(PENALTIES),
-        rows=_rows(measured),
-        choice=_choice(measured),
-        penalty=measured.penalty,
+        hole=sum(len(each.middle) for each in holes) / len(holes),
+        measured=table(measured),
+        tried=table({f"penalty {d.repetition_penalty}, n-gram {d.no_repeat_ngram_size}": f for d, f in tried.items()}),
+        penalty=chosen.repetition_penalty,
+        ngram=chosen.no_repeat_ngram_size,
         samples="\n".join(_quote(sample, number) for number, sample in enumerate(written, start=1)),
     )

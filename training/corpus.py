@@ -1,23 +1,38 @@
-"""The text the built-in model is trained from: the standard library of the Python that runs this."""
+"""The text the built-in model is trained from: modules of Python, their functions, and which are kept apart."""
 
 from __future__ import annotations
 
 import ast
 import hashlib
+import io
 import re
 import sysconfig
 import textwrap
 import tokenize
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
+from enum import Enum
+from pathlib import Path, PurePosixPath
 
 SKIPPED_DIRECTORIES = {
     "__pycache__", "dist-packages", "idle_test", "pydoc_data", "site-packages", "test", "tests",
 }  # fmt: skip
 SKIPPED_FILES = re.compile(r"(_sysconfigdata.*|test_.*|.*_test|__phello__.*|this|antigravity)\.py$")
 TABLES = {"html/entities.py", "msilib/schema.py", "msilib/sequence.py", "msilib/text.py", "tkinter/tix.py"}
-HELD_OUT_ONE_IN = 25
+KEPT_ONE_IN = 25
+LARGEST = 250_000  # characters: what is longer is generated or a table
+TABLE = re.compile(r"^(en|de)coding_(table|map) ?=", re.MULTILINE)
+COPIED_KEPT = 0.02  # the share of a document's windows that may stand in a kept one: licences, common boilerplate
+COPIED = 0.5  # and in an earlier one
 LONGEST_FUNCTION = 40
+
+
+class Part(Enum):
+    """What a module of the standard library is for."""
+
+    TRAINING = "training"
+    VALIDATION = "validation"  # decoding is chosen on these
+    HELD_OUT = "held out"  # and measured on these
 
 
 @dataclass(frozen=True)
@@ -46,47 +61,73 @@ class Document:
     functions: tuple[Function, ...] = field(repr=False)
 
 
-def held_out(name: str) -> bool:
-    """Whether a module is kept for the evaluation; decided by its dotted name alone."""
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") % HELD_OUT_ONE_IN == 0
+def part(name: str) -> Part:
+    """Which part a module of the standard library is in; decided by its dotted name alone."""
+    rest = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") % KEPT_ONE_IN
+    return {0: Part.HELD_OUT, 1: Part.VALIDATION}.get(rest, Part.TRAINING)
 
 
 def library() -> Path:
     return Path(sysconfig.get_paths()["stdlib"])
 
 
-def read(root: Path | None = None) -> tuple[list[Document], list[Document]]:
-    """The documents to train on and the held-out ones, each sorted by name, without duplicates."""
+def read(root: Path | None = None) -> dict[Part, list[Document]]:
+    """The standard library's modules by part, each sorted by path."""
     root = root or library()
-    seen: set[str] = set()
-    training: list[Document] = []
-    kept: list[Document] = []
+    found: dict[Part, list[Document]] = {each: [] for each in Part}
     for path in sorted(root.rglob("*.py")):
-        document = _document(root, path)
-        if document is None or document.text in seen:
-            continue
-        seen.add(document.text)
-        (kept if held_out(document.name) else training).append(document)
-    return training, kept
+        document = module(path.relative_to(root).as_posix(), path.read_bytes())
+        if document is not None:
+            found[part(document.name)].append(document)
+    return found
 
 
-def _document(root: Path, path: Path) -> Document | None:
-    relative = path.relative_to(root)
-    if SKIPPED_DIRECTORIES & set(relative.parts) or SKIPPED_FILES.match(relative.name):
+def module(path: str, data: bytes) -> Document | None:
+    """The module of a file; None where it is a test, a table, or no Python."""
+    relative = PurePosixPath(path)
+    if SKIPPED_DIRECTORIES & set(relative.parts) or SKIPPED_FILES.match(relative.name) or path in TABLES:
         return None
-    if relative.as_posix() in TABLES or not all(part.isidentifier() for part in relative.with_suffix("").parts):
+    if not all(each.isidentifier() for each in relative.with_suffix("").parts):
         return None
     try:
-        with tokenize.open(path) as file:
-            text = file.read().replace("\r\n", "\n")
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+        text = data.decode(encoding).replace("\r\n", "\n")
         tree = ast.parse(text)
     except (SyntaxError, UnicodeDecodeError, ValueError):
         return None
-    if len(text) < 64 or "\nencoding_table" in text or "\ndecoding_table" in text or "\nencoding_map" in text:
+    if not 64 <= len(text) <= LARGEST or TABLE.search(text) or _is_table(tree):
         return None
     name = ".".join(relative.with_suffix("").parts).removesuffix(".__init__")
     lines = [line + "\n" for line in text.split("\n")]  # splitlines would also split at form feeds
     return Document(name, text, _starts(tree, lines), tuple(_functions(tree, lines)))
+
+
+def _is_table(tree: ast.Module) -> bool:
+    """Whether constants are most of a module's nodes: encodings, entities, colours, generated data."""
+    nodes = list(ast.walk(tree))
+    return sum(isinstance(node, ast.Constant) for node in nodes) > len(nodes) / 2
+
+
+def without_copies(documents: Iterable[Document], kept: Iterable[Document]) -> list[Document]:
+    """The documents that copy neither a kept one nor an earlier one.
+
+    Compared are windows of five lines that are not blank: vendored copies and backports differ in little else.
+    """
+    hidden = {window for document in kept for window in _windows(document.text)}
+    seen: set[int] = set()
+    chosen = []
+    for document in documents:
+        windows = _windows(document.text)
+        if len(windows & hidden) > COPIED_KEPT * len(windows) or len(windows & seen) > COPIED * len(windows):
+            continue
+        seen |= windows
+        chosen.append(document)
+    return chosen
+
+
+def _windows(text: str) -> set[int]:
+    lines = [line.strip() for line in text.split("\n") if len(line.strip()) > 3]
+    return {hash(tuple(lines[at : at + 5])) for at in range(max(1, len(lines) - 4))}
 
 
 def _first_line(node: ast.stmt) -> int:

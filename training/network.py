@@ -15,11 +15,11 @@ class Shape:
     """The sizes that config.json names."""
 
     vocabulary: int
-    hidden: int = 256
-    layers: int = 6
-    heads: int = 8
-    kv_heads: int = 4
-    intermediate: int = 688
+    hidden: int = 384
+    layers: int = 4
+    heads: int = 6
+    kv_heads: int = 2
+    intermediate: int = 960
     context: int = 1024
     theta: float = 10000.0
     epsilon: float = 1e-5
@@ -127,8 +127,11 @@ class Network(nn.Module):
         logits: Tensor = self.lm_head(self.hidden(ids))
         return logits
 
-    def loss(self, ids: Tensor, targets: Tensor) -> Tensor:
-        """The mean negative log-likelihood of the targets, computed in bfloat16; -100 does not count."""
+    def loss(self, ids: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+        """The mean negative log-likelihood of the targets, computed in bfloat16; weighted where weights are given."""
         with torch.autocast("cpu", torch.bfloat16):
             logits = self(ids).flatten(0, 1)
-        return functional.cross_entropy(logits.float(), targets.flatten(), ignore_index=-100)
+        if weights is None:
+            return functional.cross_entropy(logits.float(), targets.flatten())
+        each = functional.cross_entropy(logits.float(), targets.flatten(), reduction="none")
+        return (each * weights.flatten()).sum() / weights.sum()

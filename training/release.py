@@ -3,51 +3,73 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import torch
 
 from . import card, export
+from .corpora import Corpora
 from .corpus import Document
-from .evaluate import Evaluation
+from .evaluate import PRECISIONS, Decoding, Evaluation, Figures
 from .network import Network
 from .pieces import Encoder
 from .train import Recipe, write_log
 
 HERE = Path(__file__).parent
+DECODINGS = (Decoding(), Decoding(1.1), Decoding(1.2), Decoding(1.1, no_repeat_ngram_size=12))
+VALIDATION = 0.4  # the part of the tasks that decoding is chosen on
+CLEARLY = 0.05  # what another way of decoding must be better by, in the sum of its shares
 
 
 def release(
-    out: Path,
-    network: Network,
-    encoder: Encoder,
-    documents: list[Document],
-    held_out: list[Document],
-    recipe: Recipe,
-    log: list[dict[str, float]],
+    out: Path, network: Network, encoder: Encoder, data: Corpora, recipe: Recipe, log: list[dict[str, float]]
 ) -> None:
     started = time.monotonic()
-    torch.set_num_threads(recipe.processes)
+    torch.set_num_threads(1)
+    context = get_context("spawn")
     with export.replacing(out) as directory:
         export.write(directory, network, encoder)
-        export.verify(directory, network, encoder, documents)
-        evaluation = Evaluation(directory, held_out)
-        measured = card.measure(evaluation)
-        if measured.penalty != 1.0:
-            export.write_generation(directory, measured.penalty)
+        export.verify(directory, network, encoder, data.documents)
+        with ProcessPoolExecutor(recipe.processes, context, torch.set_num_threads, (1,)) as pool:
+            on_validation = partial(measure, directory, "fp32", data.validation, part=VALIDATION)
+            tried = dict(zip(DECODINGS, pool.map(on_validation, DECODINGS), strict=True))
+            chosen = choose(tried)
+            export.write_generation(directory, chosen)
+            on_held_out = partial(measure, directory, documents=data.held_out, decoding=chosen)
+            measured = dict(zip(PRECISIONS, pool.map(on_held_out, PRECISIONS), strict=True))
         text = card.render(
             network=network,
             parameters=export.parameters(network, len(encoder)),
             vocabulary=len(encoder),
             recipe=recipe,
             log=log,
-            documents=documents,
-            held_out=held_out,
+            data=data,
+            chosen=chosen,
+            tried=tried,
             measured=measured,
-            written=card.samples(evaluation, measured.penalty),
+            written=card.samples(Evaluation(directory, PRECISIONS["fp32"]), data.held_out, chosen),
         )
         (directory / "CARD.md").write_text(text)
     write_log(log, HERE / "log.csv")
     card.draw_curve(log, HERE / "curve.png")
-    print(text)
     print(f"measured and written in {time.monotonic() - started:.0f} s", flush=True)
+
+
+def measure(
+    directory: Path, precision: str, documents: list[Document], decoding: Decoding, part: float = 1.0
+) -> Figures:
+    """In a process of its own: several threads wait for each other at every operation."""
+    figures = Evaluation(directory, PRECISIONS[precision]).measure(documents, decoding, part)
+    print(precision, decoding, figures, flush=True)
+    return figures
+
+
+def choose(tried: Mapping[Decoding, Figures]) -> Decoding:
+    """No guard against repetition unless one is clearly better."""
+    best = max(tried, key=lambda each: tried[each].worth)
+    plain = Decoding()
+    return best if tried[best].worth > tried[plain].worth + CLEARLY else plain

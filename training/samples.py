@@ -1,147 +1,165 @@
-"""Training samples as ids: completions, infills and answers to requests, drawn anew from the corpus each epoch."""
+"""Training rows: ids, and how much each counts as a target. Drawn from the corpus by a seed."""
 
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Iterator
-from itertools import pairwise
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .corpus import Document, Function
+from .corpus import Document, Function, first_sentence
+from .holes import DOCSTRING, Holes
 from .pieces import Encoder
 from .requests import dialog
 
-INFILL = 0.5  # of the documents that are not requests
-REQUESTS = 0.15  # of all ids
-SPAN = (200, 1900)  # characters of a document that one infill sample holds
-DOCSTRING = re.compile(r'(?:def |class )[^\n]*:\n\s+r?"""(?P<inside>.+?)"""', re.DOTALL)
+MIDDLE, ANSWER = 4, 2  # the weights of what fills a hole, and of an answer
+SUFFIX_FIRST = 0.3
+EARLIER_TURN = 0.08
+LONGEST_ANSWER = 15  # lines
+LONGEST_PARAGRAPH = 110
+
+Rows = tuple[NDArray[np.uint16], NDArray[np.uint8]]
+
+
+@dataclass(frozen=True)
+class Mix:
+    """What rows are made of."""
+
+    favour: float  # how often the standard library is seen, and the packages once
+    text: float  # the share of the rows that are running text
+    shares: tuple[tuple[str, float], ...]  # of the ids of the other rows: infill, request, function
+    spans: tuple[int, int]  # characters that an infill sample is made of
+
+
+@dataclass(frozen=True)
+class Sample:
+    ids: list[int]
+    weights: list[int]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __add__(self, other: Sample) -> Sample:
+        return Sample(self.ids + other.ids, self.weights + other.weights)
 
 
 class Samples:
-    """Draws samples with one random generator, so that a seed fixes all of them."""
+    """Draws rows; the same ones for the same seed, sequence and place."""
 
-    def __init__(self, encoder: Encoder, documents: list[Document], seed: int) -> None:
-        self.encoder = encoder
-        self.documents = documents
-        self.random = random.Random(seed)
+    def __init__(self, encoder: Encoder, documents: list[Document], weights: list[float], mix: Mix, seed: int) -> None:
+        self.encoder, self.mix, self.seed = encoder, mix, seed
+        self.holes = Holes(documents, weights)
         functions = [function for document in documents for function in document.functions]
         self.functions = [each for each in functions if each.lines >= 4]
-        self.answers = [
-            each
-            for each in functions
-            if 3 <= each.lines <= 25 and each.docstring and not each.decorated and not each.name.startswith("__")
+        shortened = [brief(each) for each in functions if each.docstring and not each.name.startswith("__")]
+        self.answers = [each for each in shortened if 3 <= each.lines <= LONGEST_ANSWER and not each.decorated]
+        self.text = self._text(documents, weights)
+
+    def _text(self, documents: list[Document], weights: list[float]) -> NDArray[np.uint16]:
+        """Every document as often as its weight says, in a random order, one behind the other."""
+        encoded = [
+            np.array([self.encoder.bos, *self.encoder.encode(document.text), self.encoder.eos], dtype=np.uint16)
+            for document in documents
         ]
+        draw = random.Random(self.seed)
+        copies = [int(weight + draw.random()) for weight in weights]
+        order = [index for index, count in enumerate(copies) for _ in range(count)]
+        draw.shuffle(order)
+        return np.concatenate([encoded[index] for index in order])
 
-    def stream(self, length: int, sequence: int) -> NDArray[np.uint16]:
-        """At least `length` ids as rows of sequence + 1: a row's last id is its last target. Shuffled per epoch."""
-        epochs: list[NDArray[np.uint16]] = []
-        rows = -(-length // sequence)
-        while sum(map(len, epochs)) < rows:
-            ids = np.fromiter((each for sample in self.epoch() for each in sample), dtype=np.uint16)
-            count = (len(ids) - 1) // sequence
-            index = np.arange(count)[:, None] * sequence + np.arange(sequence + 1)[None, :]
-            order = list(range(count))
-            self.random.shuffle(order)
-            epochs.append(ids[index[order]])
-        return np.concatenate(epochs)[:rows]
+    def rows(self, first: int, count: int, sequence: int) -> Rows:
+        """Rows `first` to `first + count` of those with this sequence: a row's last id is its last target."""
+        mixed = self._mixed(random.Random(f"{self.seed} {sequence} {first}"), sequence)
+        ids = np.zeros((count, sequence + 1), dtype=np.uint16)
+        weights = np.ones((count, sequence + 1), dtype=np.uint8)
+        for index in range(count):
+            before = int((first + index) * self.mix.text)
+            if int((first + index + 1) * self.mix.text) > before:
+                ids[index] = self._running(before, sequence)
+            else:
+                ids[index], weights[index] = next(mixed)
+        encoder = self.encoder  # ids that only prompts hold are never a target
+        weights[np.isin(ids, [encoder.bos, encoder.prefix, encoder.suffix, encoder.middle])] = 0
+        return ids, weights
 
-    def epoch(self) -> list[list[int]]:
-        """Every document once, as a completion or as infills, and requests in proportion; shuffled."""
-        made: list[list[int]] = []
-        for document in self.documents:
-            infill = self.random.random() < INFILL
-            made.extend(self.infills(document) if infill else self.completions(document))
-        wanted = sum(map(len, made)) * REQUESTS / (1 - REQUESTS)
-        while wanted > 0:
-            sample = self.request(self._answer())
-            made.append(sample)
-            wanted -= len(sample)
-        self.random.shuffle(made)
-        return made
+    def _running(self, index: int, sequence: int) -> NDArray[np.uint16]:
+        """A window of the text. Each pass over it takes all windows once, and cuts them elsewhere."""
+        count = (len(self.text) - 1) // sequence - 1
+        turn, place = divmod(index, count)
+        draw = np.random.default_rng((self.seed, sequence, turn))
+        offset = int(draw.integers(sequence))
+        start = offset + int(draw.permutation(count)[place]) * sequence
+        return self.text[start : start + sequence + 1]
 
-    def completions(self, document: Document) -> Iterator[list[int]]:
-        """The whole module, or its top-level definitions one by one."""
-        encoder, text = self.encoder, document.text
-        cuts = [0, *document.starts, len(text)] if self.random.random() < 0.5 else [0, len(text)]
-        for start, end in pairwise(cuts):
-            part = text[start:end]
-            if len(cuts) > 2:
-                part = part.rstrip() + "\n"
-            if part.strip():
-                yield [encoder.bos, *encoder.encode(part), encoder.eos]
-
-    def infills(self, document: Document) -> Iterator[list[int]]:
-        """The module span by span, each with one hole; every other span is a function that stands alone."""
-        lines = document.text.splitlines(keepends=True)
-        position = 0
-        while position < len(lines):
-            size, span = self.random.randint(*SPAN), ""
-            while position < len(lines) and len(span) + len(lines[position]) <= max(size, len(lines[position])):
-                span += lines[position]
-                position += 1
-            if self.random.random() < 0.4:
-                span = self.random.choice(self.functions).source + "\n"
-            if len(span.strip()) > 40 and len(span) < 4 * SPAN[1]:
-                yield self.infill(*self.hole(span))
-
-    def hole(self, span: str) -> tuple[str, str, str]:
-        """Cuts a span into prefix, middle and suffix."""
-        draw = self.random
-        kind = draw.random()
-        if kind < 0.35:
-            found = list(DOCSTRING.finditer(span))
-            if found:
-                return self._docstring_hole(span, draw.choice(found))
-        if kind < 0.70:  # within a line, or from within a line to its end
-            line = draw.choice([match for match in re.finditer(r"[^\n]+", span) if match.group().strip()])
-            text = line.group()
-            indent = len(text) - len(text.lstrip())
-            start = line.start() + draw.randint(indent, max(indent, len(text) - 1))
-            end = line.end() if draw.random() < 0.7 else draw.randint(start + 1, line.end())
-        elif kind < 0.85:  # whole lines, with their last newline or without; the indentation may be the prefix's
-            starts = [0, *(match.end() for match in re.finditer("\n", span))]
-            first = draw.randrange(len(starts) - 1) if len(starts) > 1 else 0
-            last = min(first + draw.choice((1, 1, 1, 2, 3, 4, 6, 8)), len(starts) - 1)
-            start, end = starts[first], starts[last] if len(starts) > 1 else len(span)
-            if draw.random() < 0.5:
-                start += len(span[start:end]) - len(span[start:end].lstrip(" "))
-            if draw.random() < 0.5 and span[start:end].rstrip("\n"):
-                end = start + len(span[start:end].rstrip("\n"))
-        else:
-            start = draw.randrange(len(span))
-            end = draw.randint(start, min(len(span), start + 240))
-        return span[:start], span[start:end], span[end:]
-
-    def _docstring_hole(self, span: str, match: re.Match[str]) -> tuple[str, str, str]:
-        start, end = match.span("inside")
-        prefix, middle, suffix = span[:start], span[start:end], span[end:]
-        if self.random.random() < 0.5 and not middle[:1].isspace():
-            prefix += " "
-        if self.random.random() < 0.6:  # the closing quotes are the model's to write
-            middle, suffix = middle + '"""', suffix[3:]
-        return prefix, middle, suffix
-
-    def infill(self, prefix: str, middle: str, suffix: str) -> list[int]:
-        encoder = self.encoder
-        prompt = encoder.infill(prefix, suffix, suffix_first=self.random.random() < 1 / 3)
-        return [*prompt, *encoder.encode_inside(middle), encoder.end]
-
-    def _answer(self) -> Function:
-        """A function to ask for; plain functions come three times as often as methods."""
+    def _mixed(self, draw: random.Random, sequence: int) -> Iterator[tuple[list[int], list[int]]]:
+        """Rows of whole samples; what is left at a row's end is the beginning of a function."""
+        shares = dict(self.mix.shares)
+        spent = dict.fromkeys(shares, 0)
+        row = Sample([], [])
         while True:
-            function = self.random.choice(self.answers)
-            if not function.method or self.random.random() < 0.33:
-                return function
+            kind = min(shares, key=lambda each: spent[each] / shares[each])
+            sample = self._sample(kind, draw)
+            if len(sample) > sequence + 1:
+                continue
+            spent[kind] += len(sample)
+            if len(row) + len(sample) > sequence + 1:
+                while len(row) <= sequence:
+                    row = row + self.function(draw)
+                yield row.ids[: sequence + 1], row.weights[: sequence + 1]
+                row = Sample([], [])
+            row = row + sample
 
-    def request(self, function: Function) -> list[int]:
+    def _sample(self, kind: str, draw: random.Random) -> Sample:
+        if kind == "infill":
+            prefix, middle, suffix = self.holes.draw(draw, self.mix.spans)
+            return self.infill(prefix, middle, suffix, draw.random() < SUFFIX_FIRST)
+        return self.request(draw) if kind == "request" else self.function(draw)
+
+    def infill(self, prefix: str, middle: str, suffix: str, suffix_first: bool) -> Sample:
         encoder = self.encoder
-        question, answer = dialog(function, self.random)
+        prompt = encoder.infill(prefix, suffix, suffix_first)
+        answer = [*encoder.encode_inside(middle), encoder.end]
+        return Sample([*prompt, *answer], [1] * len(prompt) + [MIDDLE] * len(answer))
+
+    def function(self, draw: random.Random) -> Sample:
+        ids = [self.encoder.bos, *self.encoder.encode(draw.choice(self.functions).source + "\n"), self.encoder.eos]
+        return Sample(ids, [1] * len(ids))
+
+    def request(self, draw: random.Random) -> Sample:
+        encoder = self.encoder
+        question, answer = dialog(self._answer(draw), draw)
         ids: list[int] = []
-        if self.random.random() < 0.08:  # an earlier pair, encoded as one text
-            past, reply = dialog(self._answer(), self.random)
+        if draw.random() < EARLIER_TURN:  # an earlier pair, encoded as one text
+            past, reply = dialog(self._answer(draw), draw)
             ids = [encoder.bos, *encoder.encode(f"[INST] {past} [/INST] {reply} "), encoder.eos]
         ids += [encoder.bos, *encoder.encode(f"[INST] {question} [/INST]")]
-        return [*ids, *encoder.encode_inside(f" {answer}"), encoder.eos]
+        said = [*encoder.encode_inside(f" {answer}"), encoder.eos]
+        return Sample(ids + said, [1] * len(ids) + [ANSWER] * len(said))
+
+    def _answer(self, draw: random.Random) -> Function:
+        """A function to ask for; plain functions come three times as often as methods."""
+        while True:
+            function = draw.choice(self.answers)
+            if not function.method or draw.random() < 0.33:
+                return function
+
+
+def brief(function: Function) -> Function:
+    """The function with a docstring of one paragraph: a longer one would be most of an answer."""
+    match = DOCSTRING.search(function.source)
+    if match is None:
+        return function
+    start, end = match.span("inside")
+    paragraph = " ".join(match["inside"].strip().split("\n\n")[0].split())
+    if len(paragraph) > LONGEST_PARAGRAPH:
+        paragraph = first_sentence(paragraph) or paragraph
+    return Function(
+        function.name,
+        function.source[:start] + paragraph + function.source[end:],
+        function.arguments,
+        function.docstring,
+        function.method,
+        function.decorated,
+    )

@@ -8,41 +8,92 @@ import math
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.distributed
-from numpy.typing import NDArray
 from torch import Tensor
 
 from .network import Network
+from .samples import Mix, Samples
 
 LOG_FIELDS = ("step", "ids", "seconds", "loss", "held_out_bits_per_byte")
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Steps of one size."""
+
+    steps: int
+    sequence: int
+    rows: int  # sequences in a step
+    mix: Mix
+
+    @property
+    def ids(self) -> int:
+        return self.steps * self.sequence * self.rows
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a step is: its phase, the number of its first row there, and the ids before it."""
+
+    phase: Phase
+    row: int
+    ids: int
 
 
 @dataclass(frozen=True)
 class Recipe:
     """All that decides what comes out, besides the corpus, the machine's arithmetic and the versions of libraries."""
 
-    seed: int = 20261
-    steps: int = 780
-    sequence: int = 1024
-    rows: int = 8  # sequences in a step
-    rows_at_once: int = 2
+    seed: int = 20262
+    phases: tuple[Phase, ...] = (
+        Phase(360, 512, 16, Mix(2.0, 0.42, (("infill", 0.62), ("request", 0.22), ("function", 0.16)), (100, 1024))),
+        Phase(90, 512, 16, Mix(10.0, 0.42, (("infill", 0.62), ("request", 0.22), ("function", 0.16)), (100, 1024))),
+        Phase(300, 512, 16, Mix(10.0, 0.36, (("infill", 0.72), ("request", 0.16), ("function", 0.12)), (40, 480))),
+        Phase(210, 512, 32, Mix(10.0, 0.50, (("infill", 0.66), ("request", 0.20), ("function", 0.14)), (60, 1200))),
+        Phase(110, 1024, 16, Mix(10.0, 0.50, (("infill", 0.66), ("request", 0.20), ("function", 0.14)), (60, 2048))),
+    )
+    # the factor of the learning rates by ids, straight between these; it begins with 1 and ends with 0
+    rates: tuple[tuple[int, float], ...] = (
+        (4_915_200, 1.0),
+        (6_144_000, 0.75),
+        (7_500_000, 0.75),
+        (9_093_120, 0.5664),
+        (11_386_880, 0.0),
+    )
+    ids_at_once: int = 2048
     muon: float = 0.02
     muon_decay: float = 0.02
     adam: float = 3e-3
-    warmup: int = 20
-    decay: float = 0.6  # the last part of the steps, over which the rates fall to zero
-    check_every: int = 60
+    warmup: int = 40  # steps
+    check_every: int = 30
     processes: int = 2  # each with one thread: they meet once a step, where threads would meet at every operation
+
+    @property
+    def steps(self) -> int:
+        return sum(phase.steps for phase in self.phases)
+
+    @property
+    def ids(self) -> int:
+        return sum(phase.ids for phase in self.phases)
+
+    def place(self, step: int) -> Place:
+        ids = 0
+        for phase in self.phases:
+            if step < phase.steps:
+                break
+            step -= phase.steps
+            ids += phase.ids
+        return Place(phase, step * phase.rows, ids + step * phase.rows * phase.sequence)
 
     def rate(self, step: int) -> float:
         """The factor of the learning rates at a step."""
-        left = (self.steps - step) / (self.steps * self.decay)
-        return min(1.0, (step + 1) / self.warmup, left)
+        ids, factors = zip(*self.rates, strict=True)
+        return min((step + 1) / self.warmup, float(np.interp(self.place(step).ids, ids, factors)))
 
 
 def keep_memory() -> None:
@@ -80,11 +131,8 @@ class Run:
     Each process of the run holds one; the first reports and saves.
     """
 
-    def __init__(
-        self, network: Network, recipe: Recipe, checkpoint: Path, unpredicted: list[int], check: Callable[[], float]
-    ) -> None:
+    def __init__(self, network: Network, recipe: Recipe, checkpoint: Path, check: Callable[[], float]) -> None:
         self.network, self.recipe, self.checkpoint, self.check = network, recipe, checkpoint, check
-        self.unpredicted = torch.tensor(unpredicted)  # ids that only prompts hold: never a target
         self.optimizers = optimizers(network, recipe)
         self.log: list[dict[str, float]] = []
         self.step, self.seconds = 0, 0.0
@@ -93,13 +141,14 @@ class Run:
         if checkpoint.exists():
             self._load()
 
-    def go(self, rows: NDArray[np.uint16]) -> list[dict[str, float]]:
+    def go(self, samples: Callable[[Mix], Samples]) -> list[dict[str, float]]:
+        """Trains to the end; `samples` gives those of a mix."""
         recipe = self.recipe
         losses: list[float] = []
         while self.step < recipe.steps:
             started = time.monotonic()
-            chosen = rows[self.step * recipe.rows : (self.step + 1) * recipe.rows][self.rank :: self.processes]
-            losses.append(self._step(torch.from_numpy(chosen.astype(np.int64))))
+            place = recipe.place(self.step)
+            losses.append(self._step(samples(place.phase.mix), place))
             self.step += 1
             self.seconds += time.monotonic() - started
             if not math.isfinite(losses[-1]):
@@ -110,13 +159,16 @@ class Run:
                 losses.clear()
         return self.log
 
-    def _step(self, ids: Tensor) -> float:
+    def _step(self, samples: Samples, place: Place) -> float:
+        sequence, share_of_rows = place.phase.sequence, place.phase.rows // self.processes
+        ids, weights = samples.rows(place.row + self.rank * share_of_rows, share_of_rows, sequence)
         factor, total = self.recipe.rate(self.step), 0.0
-        parts = torch.split(ids, self.recipe.rows_at_once)
-        for part in parts:
-            targets = part[:, 1:].clone()
-            targets[torch.isin(targets, self.unpredicted)] = -100
-            loss = self.network.loss(part[:, :-1], targets) / (len(parts) * self.processes)
+        size = self.recipe.ids_at_once // sequence
+        parts = range(0, share_of_rows, size)
+        for start in parts:
+            part = torch.from_numpy(ids[start : start + size].astype(np.int64))
+            counted = torch.from_numpy(weights[start : start + size, 1:].astype(np.float32))
+            loss = self.network.loss(part[:, :-1], part[:, 1:], counted) / (len(parts) * self.processes)
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.item() * self.processes
         share(self.network)
@@ -128,7 +180,7 @@ class Run:
         return total
 
     def _report(self, loss: float) -> None:
-        ids = self.step * self.recipe.rows * self.recipe.sequence
+        ids = self.recipe.place(self.step).ids
         row = {"step": self.step, "ids": ids, "seconds": round(self.seconds), "loss": round(loss, 4)}
         row["held_out_bits_per_byte"] = round(self.check(), 4)
         self.log.append(row)
@@ -137,7 +189,7 @@ class Run:
 
     def _save(self) -> None:
         state = {
-            "recipe": asdict(self.recipe),
+            "recipe": repr(self.recipe),
             "step": self.step,
             "seconds": self.seconds,
             "log": self.log,
@@ -151,7 +203,7 @@ class Run:
 
     def _load(self) -> None:
         state = torch.load(self.checkpoint, weights_only=True)
-        if state["recipe"] != asdict(self.recipe):
+        if state["recipe"] != repr(self.recipe):
             raise ValueError(f"{self.checkpoint} is of another recipe; remove it to start anew")
         self.network.load_state_dict(state["network"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):

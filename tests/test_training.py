@@ -1,0 +1,158 @@
+"""The parts of the training that decide what the built-in model sees, on a small corpus."""
+
+from __future__ import annotations
+
+import random
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.harness import TINY
+from training import corpus, tasks
+from training.corpus import Document, Part
+from training.holes import LINE, Holes, in_line, whole_lines
+from training.pieces import Encoder
+from training.samples import ANSWER, MIDDLE, Mix, Samples, brief
+from training.train import Phase, Recipe
+
+MODULE = '''"""A module about shapes."""
+
+import math
+
+
+def area(radius):
+    """Return the area of a circle.
+
+    The radius is a number.
+    """
+    squared = radius * radius
+    return math.pi * squared
+
+
+class Shape:
+    """A shape with a name."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def describe(self, prefix):
+        """Describe the shape in words."""
+        if prefix:
+            return prefix + self.name
+        return self.name
+'''
+MIX = Mix(2.0, 0.4, (("infill", 0.5), ("request", 0.3), ("function", 0.2)), (40, 300))
+
+
+def document(name: str = "shapes", text: str = MODULE) -> Document:
+    made = corpus.module(f"{name}.py", text.encode())
+    assert made is not None
+    return made
+
+
+@pytest.fixture(scope="module")
+def samples() -> Samples:
+    return Samples(Encoder(TINY / "tokenizer.model"), [document()], [2.0], MIX, seed=1)
+
+
+def test_parts_depend_on_the_name_alone() -> None:
+    assert corpus.part("heapq") is corpus.part("os") is Part.HELD_OUT
+    assert corpus.part("argparse") is Part.VALIDATION
+    assert corpus.part("functools") is Part.TRAINING
+
+
+def test_copies_of_kept_modules_are_left_out() -> None:
+    vendored = document("vendored", "# a copy\n" + MODULE)
+    other = document("other", MODULE.replace("shape", "figure").replace("name", "label").replace("radius", "r"))
+    assert corpus.without_copies([vendored, other], [document()]) == [other]
+    assert corpus.without_copies([document(), vendored], []) == [document()]
+
+
+def test_tables_tests_and_what_is_no_python_are_left_out() -> None:
+    table = "codes = {\n" + "".join(f"    {n}: {n + 1},\n" for n in range(99)) + "}\n"
+    assert corpus.module("codes.py", table.encode()) is None
+    assert corpus.module("package/tests/shapes.py", MODULE.encode()) is None
+    assert corpus.module("shapes.py", b"def area(:\n" * 20) is None
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_a_hole_in_a_line_is_of_its_content(seed: int) -> None:
+    draw = random.Random(seed)
+    line = draw.choice([match for match in LINE.finditer(MODULE) if len(match.group().strip()) > 1])
+    prefix, middle, suffix = in_line(MODULE, line, draw)
+    assert prefix + middle + suffix == MODULE
+    assert middle
+    assert "\n" not in middle
+    assert suffix[0] != "\n"
+    assert prefix.rpartition("\n")[2].strip() or not middle[0].isspace()
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_whole_lines_are_cut_as_the_program_cuts_them(seed: int) -> None:
+    prefix, middle, suffix = whole_lines(MODULE, random.Random(seed))
+    assert prefix + middle + suffix == MODULE
+    assert not prefix or prefix.endswith("\n")
+    assert suffix.startswith("\n") or middle.endswith("\n") or not suffix
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_holes_are_parts_of_a_text(seed: int) -> None:
+    prefix, middle, suffix = Holes([document()], [1.0]).draw(random.Random(seed), (100, 400))
+    assert middle or suffix
+    assert len(prefix + middle + suffix) > 40
+
+
+def test_an_infill_counts_what_fills_the_hole(samples: Samples) -> None:
+    encoder = samples.encoder
+    made = samples.infill("def area(", "radius", "):\n", suffix_first=False)
+    assert made.ids == [*encoder.infill("def area(", "):\n", False), *encoder.encode_inside("radius"), encoder.end]
+    counted = [id for id, weight in zip(made.ids, made.weights, strict=True) if weight == MIDDLE]
+    assert counted == [*encoder.encode_inside("radius"), encoder.end]
+
+
+def test_rows_are_the_same_for_the_same_place(samples: Samples) -> None:
+    again = Samples(samples.encoder, [document()], [2.0], MIX, seed=1)
+    ids, weights = samples.rows(8, 6, 128)
+    assert (ids == again.rows(8, 6, 128)[0]).all()
+    assert (ids != samples.rows(16, 6, 128)[0]).any()
+    assert ids.shape == weights.shape == (6, 129)
+    assert set(weights.flatten().tolist()) <= {0, 1, ANSWER, MIDDLE}
+    assert not weights[ids == samples.encoder.middle].any()
+
+
+def test_an_answer_has_a_docstring_of_one_paragraph() -> None:
+    area = next(each for each in document().functions if each.name == "area")
+    assert '"""Return the area of a circle."""\n    squared' in brief(area).source
+
+
+def test_a_step_has_its_place_in_a_phase() -> None:
+    recipe = Recipe(phases=(Phase(4, 16, 2, MIX), Phase(2, 32, 2, MIX)), warmup=1, rates=((128, 1.0), (256, 0.0)))
+    assert (recipe.steps, recipe.ids) == (6, 256)
+    assert [recipe.place(step).row for step in range(6)] == [0, 2, 4, 6, 0, 2]
+    assert recipe.place(5).ids == 192
+    assert [recipe.rate(step) for step in range(6)] == [1, 1, 1, 1, 1, 0.5]
+
+
+def test_what_counts_as_an_answer() -> None:
+    assert tasks.one_block(" ```python\nx = 1\n```\nIt sets x.")
+    assert not tasks.one_block("```python\nx =\n```")
+    assert not tasks.one_block("```python\nx = 1\n```\n```python\ny = 1\n```")
+    assert tasks.loops("self.value = value\n" * 5)
+
+
+def test_tasks_are_the_same_each_time() -> None:
+    documents = [document()]
+    assert tasks.within(documents, 9) == tasks.within(documents, 9)
+    for cut in tasks.whole_lines(documents, 9):
+        assert cut.parses(cut.middle)
+        assert cut.prefix + cut.middle + cut.suffix == MODULE
+    found = tasks.docstrings(documents, 2)
+    assert found
+    assert all(cut.prefix.endswith('"""') and cut.suffix.startswith('"""') for cut in found)
+
+
+def test_packages_are_pinned() -> None:
+    pins = (Path(__file__).parents[1] / "training/packages.txt").read_text().splitlines()
+    assert pins == sorted(pins)
+    assert all(re.fullmatch(r"[a-z0-9-]+==[0-9.]+", each) for each in pins)
