@@ -99,8 +99,7 @@ def test_whole_lines_are_cut_as_the_program_cuts_them(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(60))
 def test_holes_are_parts_of_a_text(seed: int) -> None:
     prefix, middle, suffix = Holes([document()], [1.0]).draw(random.Random(seed), (100, 400))
-    assert middle or suffix
-    assert len(prefix + middle + suffix) > 40
+    assert (prefix + middle + suffix).strip()
 
 
 def test_an_infill_counts_what_fills_the_hole(samples: Samples) -> None:

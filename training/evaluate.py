@@ -73,9 +73,9 @@ class Figures:
 
     @property
     def worth(self) -> float:
-        """What a way of decoding is chosen by."""
-        completions = self.completions_ended - self.completions_loop
-        return self.within + self.lines + self.docstrings + self.answers + completions
+        """What a way of decoding is chosen by: what a user of the program gets."""
+        fills = self.within_finished + self.lines_finished + self.docstrings_parse
+        return fills + self.answers + self.completions_ended - self.completions_loop
 
 
 class Evaluation:
