@@ -176,7 +176,7 @@ def run(options: argparse.Namespace) -> int:
     model.require("infill")
     sampling = Sampling(
         top_p=0.9, seed=options.seed, max_tokens=options.max_tokens, candidates=options.candidates,
-        repetition_penalty=options.repetition_penalty, distinct=True,
+        repetition_penalty=options.repetition_penalty, no_repeat_ngram=0, distinct=True,
     )  # fmt: skip
     load = LoadOptions(options.dtype, "4bit" if options.four_bit else None, options.device)
     written = max(path.stat().st_mtime for path in model.home.iterdir())

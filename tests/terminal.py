@@ -280,7 +280,11 @@ class Finished:
     code: int
 
 
-_PRELUDE = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n"
+_PRELUDE = (
+    "import fcntl, signal, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n"
+    # a shell starts what runs in its background with SIGINT ignored, and so would this be
+    "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+)
 
 
 def environment(**changes: str) -> dict[str, str]:

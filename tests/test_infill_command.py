@@ -69,7 +69,7 @@ def test_sampling_is_greedy_unless_asked_otherwise(cli: Cli, opened: list[Script
     infill(cli, f"{file}:3", "-n", "3", "--temperature", "0.5", "--max-tokens", "9")
     first, second = (backend.requests[0][1] for backend in opened)
     assert (first.temperature, first.top_p, first.max_tokens, first.candidates) == (0.0, 0.9, 256, 1)
-    assert first.repetition_penalty == 1.0
+    assert (first.repetition_penalty, first.no_repeat_ngram) == (1.0, 0)
     assert (second.temperature, second.max_tokens, second.candidates) == (0.5, 9, 3)
 
 

@@ -29,6 +29,8 @@ _RUN = re.compile(r"([^\n]{3,}?)\1{5,}\Z")
 _CLOSING = re.compile(r"[\s)\]}>;,]*|\s*end\b[;,]?\s*")
 _INDENTED = re.compile(r"  |\t")
 # one space may as well go on with a line
+_NEAR = 4
+# lines around a hole: the one before it and the next three
 _LARGEST = 400_000
 # characters of a file that is parsed to check a fill: half a second
 
@@ -189,9 +191,12 @@ def reindent(fill: str, hole: Hole) -> str:
     """Where the file does not parse: another indentation that the lines around the hole have, if it parses then."""
     if not hole.starts_line or not fill.strip() or fits(fill, hole) is not False:
         return fill
-    ahead = next(filter(None, indentation.following(hole)), "")
-    around = (indentation.margin(line) for line in (indentation.last_line(hole), ahead))
-    for wanted in dict.fromkeys((hole.indent or indentation.expected_indent(hole), *around)):
+    expected = hole.indent or indentation.expected_indent(hole)
+    near = [indentation.last_line(hole), *filter(None, indentation.following(hole))][:_NEAR]
+    above, *ahead = map(indentation.margin, near)
+    # of a line that opens the block behind the hole
+    header = ahead[0][:-4] if ahead else ""
+    for wanted in dict.fromkeys((expected, above, *ahead[:1], header, *ahead)):
         shifted = line_end(indentation.shifted(fill, wanted), hole)
         if fits(shifted, hole):
             return shifted

@@ -93,8 +93,8 @@ def infill(
         # the reference's own defaults for infilling
         run, temperature=0.0, top_p=0.9, max_tokens=MAX_TOKENS,
         candidates=(4 if pick else 1) if candidates is None else candidates,
-        # whatever the model's own is: it counts the prompt's tokens too, and a fill takes its names from there
-        repetition_penalty=1.0, distinct=True,
+        # whatever the model's own guards are: they count the prompt too, and a fill takes its words from there
+        repetition_penalty=1.0, no_repeat_ngram=0, distinct=True,
     )  # fmt: skip
     options = shared.load_options(run)
     given = inputs.target(console, target, EXAMPLE, language)

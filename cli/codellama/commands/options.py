@@ -129,6 +129,7 @@ class Shared:
         candidates: int = 1,
         stop: tuple[str, ...] = (),
         repetition_penalty: float | None = None,
+        no_repeat_ngram: int | None = None,
         distinct: bool = False,
     ) -> Sampling:
         """Flags over settings over the command's defaults. Raises InputError for what is out of range."""
@@ -146,7 +147,7 @@ class Shared:
             candidates=candidates,
             stop=stop,
             repetition_penalty=repetition_penalty if self.repetition_penalty is None else self.repetition_penalty,
-            no_repeat_ngram=self.no_repeat_ngram,
+            no_repeat_ngram=no_repeat_ngram if self.no_repeat_ngram is None else self.no_repeat_ngram,
             distinct=distinct,
         )
         check(sampling)
