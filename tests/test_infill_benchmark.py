@@ -153,7 +153,7 @@ ROW = "| {order} | {fill} | {match} | {parses} | {passes} |"
 ALL, NONE = "100.0% (1)", "0.0% (0)"
 
 
-BROKEN = ["    y = (\n", "    z = 1\n"]
+BROKEN = ["    y = 1 +\n", "    z = 1\n"]
 
 
 @pytest.mark.parametrize(

@@ -110,12 +110,12 @@ def test_write_changes_the_line_alone(cli: Cli, opened: list[ScriptedBackend], f
 
 
 def test_json_holds_every_candidate_best_first(cli: Cli, file: Path) -> None:
-    say(cli, ["    return (", "\n"], [FILL + "\n", "\nprint(area(2))\nx = 1"])
+    say(cli, ["    return 1 +", "\n"], [FILL + "\n", "\nprint(area(2))\nx = 1"])
     done = infill(cli, f"{file}:3", "--json", "-n", "2")
     shown = json.loads(done.out)
     assert [(each["text"], each["parses"], each["hole"]) for each in shown["candidates"]] == [
         (FILL, True, 1),
-        ("    return (\n".rstrip(), False, 1),
+        ("    return 1 +", False, 1),
     ]
     assert shown["candidates"][0]["raw"] == FILL + "\n\nprint(area(2))\nx = 1"
     assert shown["candidates"][0]["rules"] == ["line_end"]
@@ -223,14 +223,14 @@ def test_no_usable_fill_is_exit_4_and_the_file_untouched(cli: Cli, file: Path, s
 
 
 def test_a_fill_after_which_the_file_does_not_parse_is_not_written(cli: Cli, file: Path) -> None:
-    say(cli, ["    return ("])
+    say(cli, ["    return 1 +"])
     done = infill(cli, f"{file}:3", "-w")
     assert done.code == 4
     assert "the file does not parse with it, so nothing was written" in done.err
     assert file.read_text() == FILE
     # printed it is, with a warning
     done = infill(cli, f"{file}:3")
-    assert (done.code, done.out) == (0, "    return (")
+    assert (done.code, done.out) == (0, "    return 1 +")
     assert "warning: the file does not parse with it" in done.err
     # and a file that never parses cannot tell
     file.write_text(FILE + "print 'two'\n")
@@ -238,7 +238,7 @@ def test_a_fill_after_which_the_file_does_not_parse_is_not_written(cli: Cli, fil
 
 
 def test_the_candidate_that_parses_is_written(cli: Cli, file: Path) -> None:
-    say(cli, ["    return ("], ["    return 1 +"], [FILL])
+    say(cli, ["    return 1 +"], ["    return ="], [FILL])
     assert infill(cli, f"{file}:3", "-w", "-n", "3").code == 0
     assert FILL in file.read_text()
 

@@ -65,6 +65,15 @@ def inside_string(prefix: str, language: str) -> str | None:
     return scanner.inside()
 
 
+def closers(text: str, language: str) -> str:
+    """What closes the brackets that are open where a text ends, innermost first; "": none, or it ends in a string."""
+    scanner = _Scanner(language)
+    scanner.feed(text, len(text))
+    if scanner.inside() is not None:
+        return ""
+    return "".join(entry[0] for entry in reversed(scanner.stack) if isinstance(entry, str))
+
+
 class UnmatchedCloser:
     """Watches a growing fill for the first closing bracket that closes nothing the fill has opened."""
 

@@ -187,6 +187,20 @@ def line_end(fill: str, hole: Hole) -> str:
     return fill.rstrip("\n") + "\n"
 
 
+def close_brackets(fill: str, hole: Hole) -> str:
+    """Where the file does not parse: with the brackets that it lacks, at the fill's end or before its last colon."""
+    lacking = 0 if fits(fill, hole) is not False else brackets.balance(hole.filled(fill), hole.language).unclosed
+    if not lacking or not fill.strip():
+        return fill
+    body = fill.rstrip()
+    closers = brackets.closers(hole.prefix + body, hole.language)[:lacking]
+    for at in (len(body), len(body) - body.endswith(":")):
+        closed = body[:at] + closers + body[at:] + fill[len(body) :]
+        if fits(closed, hole):
+            return closed
+    return fill
+
+
 def reindent(fill: str, hole: Hole) -> str:
     """Where the file does not parse: another indentation that the lines around the hole have, if it parses then."""
     if not hole.starts_line or not fill.strip() or fits(fill, hole) is not False:
@@ -275,10 +289,11 @@ RULES: tuple[Rule, ...] = (
     first_line,
     spaces,
     line_end,
+    close_brackets,
     reindent,
     whole_lines,
 )
 DUPLICATION = frozenset({"overlap", "trailing_lines", "repeats_suffix", "closing_line", "repetition", "first_line"})
 # a fill to which one of these was done said something twice
-REPAIRS = frozenset({"reindent", "whole_lines"})
+REPAIRS = frozenset({"close_brackets", "reindent", "whole_lines"})
 # a fill to which one of these was done would have broken the file
