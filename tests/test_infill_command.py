@@ -113,9 +113,9 @@ def test_json_holds_every_candidate_best_first(cli: Cli, file: Path) -> None:
     say(cli, ["    return 1 +", "\n"], [FILL + "\n", "\nprint(area(2))\nx = 1"])
     done = infill(cli, f"{file}:3", "--json", "-n", "2")
     shown = json.loads(done.out)
-    assert [(each["text"], each["parses"], each["hole"]) for each in shown["candidates"]] == [
-        (FILL, True, 1),
-        ("    return 1 +", False, 1),
+    assert [(each["text"], each["parses"], each["hole"], each["line"]) for each in shown["candidates"]] == [
+        (FILL, True, 1, 3),
+        ("    return 1 +", False, 1, 3),
     ]
     assert shown["candidates"][0]["raw"] == FILL + "\n\nprint(area(2))\nx = 1"
     assert shown["candidates"][0]["rules"] == ["line_end"]
@@ -131,7 +131,10 @@ def test_several_holes_are_filled_one_by_one(cli: Cli, tmp_path: Path) -> None:
     assert segments(opened[0], 0) == {"prefix": "a = ", "suffix": "\nb = \n"}
     assert segments(opened[0], 1) == {"prefix": "a = one\nb = ", "suffix": "\n"}
     shown = json.loads(infill(cli, str(path), "--json").out)
-    assert [(each["text"], each["hole"]) for each in shown["candidates"]] == [("one", 1), ("one", 2)]
+    assert [(each["text"], each["hole"], each["line"]) for each in shown["candidates"]] == [
+        ("one", 1, 1),
+        ("one", 2, 2),
+    ]
     assert infill(cli, str(path), "--write").err == f"{path}: 2 holes filled\n"
     assert path.read_text() == "a = one\nb = one\n"
 

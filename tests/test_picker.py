@@ -76,7 +76,8 @@ def lines_after(state: State, keys: Sequence[str]) -> list[int | None]:
 
 
 @pytest.mark.parametrize(
-    ("key", "current"), [("n", 0), (" ", 0), ("p", 1), ("1", 0), ("2", 1), ("3", 2), ("4", 2), ("9", 2), ("0", 2)]
+    ("key", "current"),
+    [("n", 0), (" ", 0), ("j", 0), ("p", 1), ("k", 1), ("1", 0), ("2", 1), ("3", 2), ("4", 2), ("9", 2), ("0", 2)],
 )
 def test_keys_to_another_candidate(key: str, current: int) -> None:
     assert press(State(STOPS, 2), key) == State(STOPS, current)

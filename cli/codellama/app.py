@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -90,4 +91,7 @@ def main() -> None:
     code = run(sys.argv[1:], Run(console))
     if code == ExitCode.READER_GONE:
         console.abandon_stdout()
+    # at exit the collector would go three times through what torch and transformers leave, 370,000 objects: the prompt
+    # came back 0.95 s after the answer, and now 0.13 s
+    gc.freeze()
     sys.exit(code)

@@ -89,6 +89,11 @@ class Hole:
         return self.prefix + fill + self.suffix
 
 
+def line_at(text: str, offset: int) -> int:
+    """The number of the line, from 1, that a character of a text stands on."""
+    return 1 + len(_LINE_END.findall(text[:offset]))
+
+
 def place(argument: str) -> Place:
     """FILE, FILE:LINE or FILE:LINE:COL. FILE is the longest path that exists; `-` is standard input.
 

@@ -47,11 +47,12 @@ INSTEAD = "take --candidates N --json in place of --pick"
 ACCEPT = frozenset({"\r", "\n", "\t", "a", "y"})
 MORE = frozenset({"l", "down", "right"})
 FEWER = frozenset({"h", "up", "left"})
-NEXT = frozenset({"n", " "})
+NEXT = frozenset({"n", " ", "j"})
+PREVIOUS = frozenset({"p", "k"})
 NONE = frozenset({"q", "escape", "\x04"})
 _HELP = (
-    "⏎ Tab a y  accept what is marked +  ·  l ↓ →  by line: one more  ·  h ↑ ←  one fewer  ·  n Space  next  ·  "
-    "p  previous  ·  1–9  that one  ·  q Esc  none  ·  Ctrl-C  interrupt  ·  ?  close this"
+    "⏎ Tab a y  accept what is marked +  ·  l ↓ →  by line: one more  ·  h ↑ ←  one fewer  ·  n j Space  next  ·  "
+    "p k  previous  ·  1–9  that one  ·  q Esc  none  ·  Ctrl-C  interrupt  ·  ?  close this"
 )
 
 
@@ -115,7 +116,7 @@ def press(state: State, key: str) -> State | Done:
     number = state.current
     if key in NEXT:
         number = (state.current + 1) % count
-    elif key == "p":
+    elif key in PREVIOUS:
         number = (state.current - 1) % count
     elif re.fullmatch("[1-9]", key) and int(key) <= count:
         number = int(key) - 1

@@ -226,7 +226,7 @@ def _give(
     as_json: bool,
 ) -> None:
     """Write and print what was asked for. What cannot be written is printed all the same."""
-    from codellama import answers, edit
+    from codellama import answers, edit, holes
 
     source = given.source
     splices = [edit.Splice(gap.start, gap.end, each.text) for gap, each in zip(given.gaps, filled, strict=True)]
@@ -239,9 +239,9 @@ def _give(
             failure = error
     if as_json:
         said = [
-            (fill.answer, {"text": fill.text, "raw": fill.answer.text, "hole": number, "parses": fill.parses,
-                           "rules": fill.rules})
-            for number, each in enumerate(filled, 1) for fill in each.drawn
+            (fill.answer, {"text": fill.text, "raw": fill.answer.text, "hole": number,
+                           "line": holes.line_at(source.text, gap.start), "parses": fill.parses, "rules": fill.rules})
+            for number, (gap, each) in enumerate(zip(given.gaps, filled, strict=True), 1) for fill in each.drawn
         ]  # fmt: skip
         made = [each.framed.prompt for each in filled]
         cut = [
