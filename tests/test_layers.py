@@ -47,6 +47,7 @@ LAYERS: list[set[str]] = [
         "project",
         "prose",
         "questions",
+        "sections",
         "walk",
         "source",
         "edit",
@@ -72,7 +73,7 @@ LAYERS: list[set[str]] = [
         "lexis",
         "sanitiser",
     },
-    {"dialog", "errors"},
+    {"dialog", "errors", "style"},
 ]
 
 
