@@ -42,6 +42,7 @@ LAYERS: list[set[str]] = [
         "holes",
         "window",
         "docstrings",
+        "changes",
         "source",
         "edit",
         "blocks",
