@@ -168,10 +168,10 @@ class _Repository:
         return (found or self.ask("hash-object", "-t", "tree", "--stdin")).decode().strip()
 
     def ignored(self, names: Iterable[bytes]) -> set[bytes]:
-        given = b"".join(name + b"\0" for name in names)
-        # 1: none of them
-        found = self.ask("--literal-pathspecs", "check-ignore", "-z", "--stdin", given=given, codes=(0, 1))
-        return set(found.split(b"\0"))
+        # a name that begins with ":" is a pattern to this command; 1: none of them
+        given = b"".join(b"./" + name + b"\0" for name in names)
+        found = self.ask("check-ignore", "-z", "--stdin", given=given, codes=(0, 1))
+        return {name.removeprefix(b"./") for name in found.split(b"\0")}
 
 
 def _ambient() -> Path | None:
