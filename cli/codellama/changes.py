@@ -160,10 +160,10 @@ class _Repository:
 
     def tree(self, rev: str | None) -> str:
         """The id of what a name stands for; for None that of HEAD, or of the empty tree before the first commit."""
-        found = self.ask(
-            "rev-parse", "--verify", "--quiet", "--end-of-options", "HEAD" if rev is None else rev, codes=(0, 1)
-        )
-        if not found and rev is not None:
+        name = "HEAD" if rev is None else rev
+        found = self.ask("rev-parse", "--verify", "--quiet", "--end-of-options", name, codes=(0, 1))
+        # of a range come several, some with "^"
+        if rev is not None and not re.fullmatch(rb"[0-9a-f]+\n", found):
             raise InputError(f"{rev}: git knows no such commit in {self.top}")
         return (found or self.ask("hash-object", "-t", "tree", "--stdin")).decode().strip()
 
