@@ -86,12 +86,12 @@ def staged() -> Staged:
         path = Path(os.path.relpath(repository.top / os.fsdecode(name)))
         if name in unstaged:
             partly.append(path)
-        elif path.is_file() and not path.is_symlink():
+        elif not path.is_symlink():
             wholly.append(path)
     return Staged(tuple(wholly), tuple(partly))
 
 
-_HUNK = re.compile(rb"@@ -\d+(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
+_HUNK = re.compile(rb"@@ -[\d,]+ \+(\d+)(?:,(\d+))? @@")
 
 
 def parse(diff: Iterable[bytes]) -> dict[bytes, Lines]:
@@ -100,13 +100,10 @@ def parse(diff: Iterable[bytes]) -> dict[bytes, Lines]:
     `diff`: the lines of what git writes with `--unified=0 --no-prefix`; format: git-diff(1), Generating patch text.
     """
     spans: dict[bytes, list[tuple[int, int]]] = {}
-    name, inside = b"", 0
-    # inside: lines of a hunk yet to come; they may look like anything
+    name = b""
+    # the lines of a hunk begin with "+", "-" or "\\", which no line here does
     for line in diff:
-        if inside:
-            # but for "\ No newline at end of file", which is not counted
-            inside -= not line.startswith(b"\\")
-        elif line.startswith(b"diff --git "):
+        if line.startswith(b"diff --git "):
             # the same name twice, or else it is said again
             names = line[len(b"diff --git ") :].removesuffix(b"\n")
             name = _unquoted(names[len(names) // 2 + 1 :])
@@ -115,10 +112,9 @@ def parse(diff: Iterable[bytes]) -> dict[bytes, Lines]:
         elif line.startswith(b"Binary files "):
             spans.setdefault(name, []).extend(ALL.spans)
         elif hunk := _HUNK.match(line):
-            old, count = (1 if number is None else int(number) for number in hunk.group(1, 3))
-            first = int(hunk[2]) if count else int(hunk[2]) + 1
+            count = int(hunk[2] or 1)
+            first = int(hunk[1]) if count else int(hunk[1]) + 1
             spans.setdefault(name, []).append((first, first + count - 1))
-            inside = old + count
     return {name: Lines(tuple(found)) for name, found in spans.items()}
 
 
