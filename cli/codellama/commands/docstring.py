@@ -1,0 +1,267 @@
+"""`codellama docstring`: write the docstrings that Python files lack; also as a git hook."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from codellama.commands.options import Run, Shared, with_shared
+from codellama.errors import CodellamaError, ExitCode, InputError, ReaderGoneError
+
+if TYPE_CHECKING:
+    import ast
+
+    from codellama.backends.base import Backend
+    from codellama.console import Console, ProgressLine
+    from codellama.definitions import Definition, Selection
+    from codellama.dialog import Sampling
+    from codellama.docstrings import Reply, Request
+    from codellama.source import Source
+
+EXAMPLE = "codellama docstring src/"
+MAX_TOKENS = 96
+# for a sentence or two
+_STDIN = Path("-")
+
+
+@dataclass
+class _Tally:
+    """What came of the files."""
+
+    filled: int = 0
+    skipped: int = 0
+    left: int = 0
+    changed: int = 0
+    # files
+    failure: CodellamaError | None = None
+    # the first that kept a file from being read or written
+
+    def fail(self, console: Console, error: CodellamaError) -> None:
+        console.error(str(error))
+        self.failure = self.failure or error
+
+    def code(self, *, found: bool) -> int:
+        """3 where something was found, or changed; else what the first failure says."""
+        if found:
+            return ExitCode.HOOK_CHANGED
+        return self.failure.exit_code if self.failure else ExitCode.DONE
+
+
+@dataclass
+class _Scribe:
+    """Asks a model for docstrings, as long as there is time and the number allowed is not reached."""
+
+    backend: Backend
+    sampling: Sampling
+    deadline: float
+    # by time.monotonic
+    most: float
+    # docstrings to ask for yet
+    line: ProgressLine
+    where: str = ""
+    cut: int = 0
+    # definitions of which the model did not see the end
+
+    def __call__(self, request: Request) -> Reply | None:
+        from codellama import answers, prose, questions
+        from codellama.dialog import FinishReason
+        from codellama.docstrings import Reply
+
+        if self.most < 1 or self._late():
+            return None
+        self.most -= 1
+        question = questions.infill(request, self.backend.model, self.sampling.max_tokens or MAX_TOKENS)
+        self.cut += not question.whole
+        said = answers.Collector()
+        text = ""
+
+        def enough() -> bool:
+            return prose.ended(text) or self._late()
+
+        tokens = 0
+        for chunk in answers.report(self.backend.stream(question.prompt, self.sampling, enough), self.line.update):
+            said.add(chunk)
+            text += chunk.text
+            tokens += len(chunk.ids)
+            self.line.show(f"{self.where}: {request.definition.title}", tokens, unit="tokens")
+        [answer] = said.answers()
+        if self._late() and not prose.ended(text) and answer.finish_reason is FinishReason.CANCELLED:
+            return None
+        return Reply(answer.text, prose.ended(text) or answer.finish_reason is FinishReason.STOP)
+
+    def _late(self) -> bool:
+        return monotonic() > self.deadline
+
+
+@with_shared
+def docstring(
+    ctx: typer.Context,
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[PATHS]", help="Python files, and directories with them; -: standard input."),
+    ] = None,
+    *,
+    check: Annotated[bool, typer.Option("--check", help="Name what is missing; no model is needed.")] = False,
+    diff: Annotated[bool, typer.Option("--diff", help="Print a unified diff, and write nothing.")] = False,
+    modules: Annotated[bool, typer.Option("--modules", help="Modules too.")] = False,
+    private: Annotated[bool, typer.Option("--private", help="Names that begin with an underscore too.")] = False,
+    magic: Annotated[bool, typer.Option("--magic", help="__init__ and other such methods too.")] = False,
+    tests: Annotated[bool, typer.Option("--tests", help="Tests too.")] = False,
+    max_functions: Annotated[
+        int | None, typer.Option(metavar="N", help="Ask for N docstrings at most, and leave the others.")
+    ] = None,
+    timeout: Annotated[float | None, typer.Option(metavar="S", help="Leave what is not done in S seconds.")] = None,
+    fail_open: Annotated[
+        bool, typer.Option("--fail-open", help="Without a model that works: say so, touch nothing, exit 0.")
+    ] = False,
+    shared: Shared,
+) -> None:
+    """Write the docstrings that functions, methods and classes lack, and change nothing else.
+
+    Exits with 3 where a file was changed, or with --check, where something is missing.
+    """
+    from codellama import project, questions, source, walk
+    from codellama.commands import outputs
+    from codellama.definitions import Selection
+
+    began = monotonic()
+    run: Run = ctx.obj
+    console = run.console
+    shared.apply_quiet(run)
+    if check and diff:
+        raise InputError("--check and --diff exclude each other: choose one")
+    if max_functions is not None and max_functions < 1:
+        raise InputError(f"max-functions must be 1 or more, not {max_functions}")
+    if timeout is not None and not timeout > 0:
+        raise InputError(f"timeout must be above 0 seconds, not {timeout:g}")
+    if not paths:
+        raise InputError(f"there is nothing to document; for example: {EXAMPLE}")
+    if _STDIN in paths and len(paths) > 1:
+        raise InputError("standard input stands alone: leave out - or the files")
+    options, tally = shared.load_options(run), _Tally()
+    stdin = source.read_stdin(console.stdin) if paths == [_STDIN] else None
+    files = [_STDIN] if stdin else [path for path in walk.python_files(paths) if tests or not project.is_test(path)]
+    found = _find(console, files, stdin, Selection(modules, private, magic), tally, named=check)
+    total, among = sum(each.missing for each in found), f"in {_count(len(files), 'file')}"
+    if check or not total:
+        if stdin and not check:
+            outputs.show(console, stdin.raw.decode("utf-8"), stdin, "python")
+        console.note(f"{_count(total, 'docstring')} missing {among}" if total else f"no docstring is missing {among}")
+        raise typer.Exit(tally.code(found=total > 0))
+    sampling = shared.sampling(
+        run, temperature=0.0, top_p=0.9, max_tokens=MAX_TOKENS, stop=('"""', "'''"),
+        repetition_penalty=1.0, no_repeat_ngram=0,
+    )  # fmt: skip
+    try:
+        model = shared.find_model(run, "infill")
+        backend = run.open_backend(model, options, min(model.context, questions.LARGEST))
+        for note in backend.notes:
+            console.warn(note)
+        with console.progress(model.name) as line:
+            deadline = float("inf") if timeout is None else began + timeout
+            most = float("inf") if max_functions is None else max_functions
+            scribe = _Scribe(backend, sampling, deadline, most, line)
+            for number, each in enumerate(found, 1):
+                scribe.where = f"{each.path} ({number} of {len(found)})"
+                _fill(console, each, scribe, tally, diff=diff)
+    except KeyboardInterrupt:
+        console.note(f"interrupted; {_count(tally.changed, 'file')} changed, the others are as they were")
+        raise
+    except CodellamaError as error:
+        if not fail_open or isinstance(error, ReaderGoneError):
+            raise
+        untouched = "nothing was touched" if not tally.changed else f"{_count(tally.changed, 'file')} changed before"
+        console.warn(f"{error}; {untouched}")
+        raise typer.Exit(tally.code(found=tally.changed > 0)) from None
+    _sum_up(console, tally, scribe)
+    raise typer.Exit(tally.code(found=tally.changed > 0))
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A file that lacks docstrings. It is read again when its turn comes: that may be minutes later."""
+
+    path: Path
+    missing: int
+    selection: Selection
+    stdin: Source | None
+    # what was read, where it is standard input
+
+    def read(self) -> tuple[Source, ast.Module, list[Definition]]:
+        """Raises InputError."""
+        from codellama import definitions, source
+
+        given = self.stdin or source.read_file(self.path)
+        tree = definitions.read(given)
+        return given, tree, definitions.missing(tree, self.selection)
+
+
+def _find(
+    console: Console, files: Sequence[Path], stdin: Source | None, selection: Selection, tally: _Tally, *, named: bool
+) -> list[_Found]:
+    """The files that lack docstrings; `named`: print each definition that does."""
+    found = []
+    for path in files:
+        each = _Found(path, 0, selection, stdin)
+        try:
+            given, _, lacking = each.read()
+        except InputError as error:
+            tally.fail(console, error)
+            continue
+        if lacking:
+            found.append(replace(each, missing=len(lacking)))
+        for definition in lacking if named else ():
+            console.write_line(f"{given.name}:{definition.line}: {definition.title} has no docstring")
+    return found
+
+
+def _fill(console: Console, found: _Found, scribe: _Scribe, tally: _Tally, *, diff: bool) -> None:
+    """Fill one file, and write or print it. What keeps it from that is told, and the next one can go on."""
+    from codellama import docstrings, edit, project
+    from codellama.commands import outputs
+
+    write = found.stdin is None and not diff
+    try:
+        given, tree, wanted = found.read()
+        if write:
+            edit.check(given)
+        width = project.line_length(found.path.absolute().parent)
+    except CodellamaError as error:
+        tally.fail(console, error)
+        return
+    outcome = docstrings.fill(given, tree, wanted, scribe, width)
+    tally.skipped += len(outcome.skipped)
+    tally.left += len(outcome.left)
+    for skip in outcome.skipped:
+        console.warn(f"{given.name}:{skip.definition.line}: {skip.definition.title} skipped: {skip.reason}")
+    if diff:
+        outputs.show(console, edit.unified(given, outcome.new), given, "diff")
+    elif not write:
+        outputs.show(console, outcome.new.decode("utf-8"), given, "python")
+    elif outcome.filled:
+        try:
+            edit.write(given, outcome.new)
+        except CodellamaError as error:
+            tally.fail(console, error)
+            outputs.show(console, edit.unified(given, outcome.new), given, "diff")
+            return
+        tally.changed += 1
+        console.note(f"{given.name}: {_count(len(outcome.filled), 'docstring')} written")
+    tally.filled += len(outcome.filled)
+
+
+def _sum_up(console: Console, tally: _Tally, scribe: _Scribe) -> None:
+    parts = [_count(tally.filled, "docstring") + (f" in {_count(tally.changed, 'file')}" if tally.changed else "")]
+    parts += [f"{tally.skipped} skipped"] if tally.skipped else []
+    parts += [f"{tally.left} left for another run"] if tally.left else []
+    parts += [f"of {scribe.cut} the model did not see the end"] if scribe.cut else []
+    console.note("; ".join(parts))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
