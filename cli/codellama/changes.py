@@ -132,10 +132,11 @@ def _unquoted(name: bytes) -> bytes:
     )
 
 
-# git-diff(1); GIT_DIFF_OPTS beats --unified, so it is kept from git
+# GIT_DIFF_OPTS beats --unified, so it is kept from git
 _DIFF = (
-    *("-p", "--unified=0", "--inter-hunk-context=0", "--diff-algorithm=default", "--indent-heuristic"),
-    *("--find-renames", "--no-prefix", "--no-color", "--no-ext-diff", "--no-textconv", "--ignore-submodules=all"),
+    *("-p", "--unified=0", "--find-renames", "--no-prefix", "--ignore-submodules=all"),
+    # what git 2.39 does here anyway; its documentation has it otherwise
+    *("--no-color", "--no-ext-diff", "--no-textconv"),
 )
 
 
