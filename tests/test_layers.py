@@ -43,6 +43,7 @@ LAYERS: list[set[str]] = [
         "window",
         "definitions",
         "docstrings",
+        "changes",
         "gate",
         "project",
         "prose",

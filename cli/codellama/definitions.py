@@ -60,6 +60,19 @@ class Definition:
         return min([self.node.lineno, *(each.lineno for each in self.node.decorator_list)]), end_line(self.node)
 
     @property
+    def own_lines(self) -> tuple[int, int]:
+        """The first line and the last of those that, when they change, may make it another definition.
+
+        Of a class or a module they are what stands before the body: to edit a method is not to edit its class.
+        """
+        first, last = self.lines
+        if isinstance(self.node, (ast.Module, ast.ClassDef)) and self.node.body:
+            statement = self.node.body[0]
+            decorators = getattr(statement, "decorator_list", ())
+            return first, max(first, min([statement.lineno, *(each.lineno for each in decorators)]) - 1)
+        return first, last
+
+    @property
     def magic(self) -> bool:
         """Whether its name is one that Python gives a meaning, as `__init__`."""
         name = self.name.rpartition(".")[2]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import ast
 
     from codellama.backends.base import Backend
+    from codellama.changes import Lines
     from codellama.console import Console, ProgressLine
     from codellama.definitions import Definition, Selection
     from codellama.dialog import Sampling
@@ -120,6 +121,13 @@ def docstring(
     private: Annotated[bool, typer.Option("--private", help="Names that begin with an underscore too.")] = False,
     magic: Annotated[bool, typer.Option("--magic", help="__init__ and other such methods too.")] = False,
     tests: Annotated[bool, typer.Option("--tests", help="Tests too.")] = False,
+    changed: Annotated[
+        bool, typer.Option("--changed", help="Only what differs from the last commit, staged or not.")
+    ] = False,
+    since: Annotated[str | None, typer.Option(metavar="REV", help="Only what differs from a commit.")] = None,
+    staged: Annotated[
+        bool, typer.Option("--staged", help="As --changed, in the files of the next commit that are staged wholly.")
+    ] = False,
     max_functions: Annotated[
         int | None, typer.Option(metavar="N", help="Ask for N docstrings at most, and leave the others.")
     ] = None,
@@ -136,7 +144,7 @@ def docstring(
 
     Exits with 3 where a file was changed, or with --check, where something is missing.
     """
-    from codellama import project, questions, source, walk
+    from codellama import changes, project, questions, source, walk
     from codellama.commands import outputs
     from codellama.definitions import Selection
 
@@ -150,14 +158,28 @@ def docstring(
         raise InputError(f"max-functions must be 1 or more, not {max_functions}")
     if timeout is not None and not timeout > 0:
         raise InputError(f"timeout must be above 0 seconds, not {timeout:g}")
-    if not paths:
+    if staged and paths:
+        raise InputError("--staged takes the files from git: leave the paths out")
+    if staged:
+        index = changes.staged()
+        paths = [path for path in index.wholly if path.suffix == walk.SUFFIX]
+        for path in index.partly:
+            if path.suffix == walk.SUFFIX:
+                console.warn(f"{path}: has changes that are not staged, so it is left alone")
+    elif not paths:
         raise InputError(f"there is nothing to document; for example: {EXAMPLE}")
     if _STDIN in paths and len(paths) > 1:
         raise InputError("standard input stands alone: leave out - or the files")
     options, tally = shared.load_options(run), _Tally()
     stdin = source.read_stdin(console.stdin) if paths == [_STDIN] else None
     files = [_STDIN] if stdin else [path for path in walk.python_files(paths) if tests or not project.is_test(path)]
-    found = _find(console, files, stdin, Selection(modules, private, magic), tally, named=check)
+    touched = None
+    if changed or staged or since is not None:
+        if stdin:
+            raise InputError("git knows nothing of standard input: leave --changed and --since out")
+        touched = changes.touched(files, since)
+        files = [path for path in files if touched[path].spans]
+    found = _find(console, files, stdin, Selection(modules, private, magic), touched or {}, tally, named=check)
     total, among = sum(each.missing for each in found), f"in {_count(len(files), 'file')}"
     if check or not total:
         if stdin and not check:
@@ -204,6 +226,8 @@ class _Found:
     path: Path
     missing: int
     selection: Selection
+    lines: Lines
+    # those that count
     stdin: Source | None
     # what was read, where it is standard input
 
@@ -213,16 +237,29 @@ class _Found:
 
         given = self.stdin or source.read_file(self.path)
         tree = definitions.read(given)
-        return given, tree, definitions.missing(tree, self.selection)
+        missing = definitions.missing(tree, self.selection)
+        return given, tree, [each for each in missing if self.lines.overlaps(*each.own_lines)]
 
 
 def _find(
-    console: Console, files: Sequence[Path], stdin: Source | None, selection: Selection, tally: _Tally, *, named: bool
+    console: Console,
+    files: Sequence[Path],
+    stdin: Source | None,
+    selection: Selection,
+    touched: Mapping[Path, Lines],
+    tally: _Tally,
+    *,
+    named: bool,
 ) -> list[_Found]:
-    """The files that lack docstrings; `named`: print each definition that does."""
+    """The files that lack docstrings; `named`: print each definition that does.
+
+    `touched`: lines that count alone; of a file that is not there, all.
+    """
+    from codellama import changes
+
     found = []
     for path in files:
-        each = _Found(path, 0, selection, stdin)
+        each = _Found(path, 0, selection, touched.get(path, changes.ALL), stdin)
         try:
             given, _, lacking = each.read()
         except InputError as error:
