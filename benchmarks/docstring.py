@@ -5,12 +5,12 @@
     python -m benchmarks.docstring --model tiny --definitions 200    # what a model writes
     python -m benchmarks.docstring --wall                            # how long the hook takes
 
-The proof goes over every file of the standard library and 2,000 of the packages that are installed. Each file gets, for every
-definition that lacks a docstring (modules, private names and magic methods too), a fill of each kind: good, empty,
-hostile, enormous. What comes out is compared with what went in by Python's own parser and by lines, not by the code
-that made it: the trees are equal once docstrings are removed; with the new docstrings taken out at the positions that
-the parser gives, the bytes are the old ones but for white space; and every old line is there, in order, byte for byte,
-but for headers whose body stood on the same line. A second run finds what was skipped, and nothing else.
+The proof goes over every file of the standard library and 2,000 of the packages that are installed. Each file gets, for
+every definition that lacks a docstring (modules, private names and magic methods too), a fill of each kind: good,
+empty, hostile, enormous. What comes out is compared with what went in by Python's own parser and by lines, not by the
+code that made it: the trees are equal once docstrings are removed; with the new docstrings taken out at the positions
+that the parser gives, the bytes are the old ones but for white space; and every old line is there, in order, byte for
+byte, but for headers whose body stood on the same line. A second run finds what was skipped, and nothing else.
 
 With --model, docstrings are removed from functions that have one, of modules of the standard library that were kept
 apart from the built-in model's training, and asked for again.
@@ -21,7 +21,6 @@ from __future__ import annotations
 import argparse
 import ast
 import itertools
-import os
 import random
 import re
 import sys
