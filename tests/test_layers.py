@@ -48,6 +48,7 @@ LAYERS: list[set[str]] = [
         "project",
         "prose",
         "questions",
+        "sections",
         "walk",
         "source",
         "edit",
@@ -73,7 +74,7 @@ LAYERS: list[set[str]] = [
         "lexis",
         "sanitiser",
     },
-    {"dialog", "errors"},
+    {"dialog", "errors", "style"},
 ]
 
 

@@ -10,13 +10,14 @@ import ast
 import textwrap
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from codellama import definitions, edit, gate, holes, prose
+from codellama import definitions, edit, gate, holes, project, prose, sections
 from codellama.definitions import Definition, Layout, Place
 from codellama.edit import Splice
 from codellama.errors import InputError, NoCompletionError
 from codellama.source import Source
+from codellama.style import Style
 
 QUOTES = '"""'
 NARROWEST = 32
@@ -36,6 +37,8 @@ class Request:
     # characters of `before` that are the definition's own: from its first decorator on
     body: int
     # and of `after`, to its last line
+    begun: str = ""
+    # what stands behind the quotes that open, at the end of `before`: the answer goes on with it
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,14 @@ class _Draft:
     splice: Splice
 
 
-def fill(source: Source, tree: ast.Module, wanted: Sequence[Definition], ask: Ask, width: int) -> Outcome:
+def fill(
+    source: Source,
+    tree: ast.Module,
+    wanted: Sequence[Definition],
+    ask: Ask,
+    width: int = project.WIDTH,
+    style: Style = Style.PLAIN,
+) -> Outcome:
     """The file with docstrings for the definitions wanted; `width`: of its lines, at most."""
     layout = Layout(source.text, tree)
     quotes = quotes_of(layout, tree)
@@ -97,7 +107,8 @@ def fill(source: Source, tree: ast.Module, wanted: Sequence[Definition], ask: As
             left.append(definition)
             continue
         try:
-            reply = ask(_request(layout, definition, place, drafts, quotes))
+            request = _request(layout, definition, place, drafts, quotes)
+            reply = ask(request)
             if reply is None:
                 left.append(definition)
                 continue
@@ -105,7 +116,8 @@ def fill(source: Source, tree: ast.Module, wanted: Sequence[Definition], ask: As
             twin = said.setdefault(_normal(" ".join(sentences)), definition)
             if twin.name.rpartition(".")[2] != definition.name.rpartition(".")[2]:
                 raise NoCompletionError(f"the fill says what the docstring of {twin.title} says")
-            text = literal(sentences, place, quotes, width)
+            section = [] if style is Style.PLAIN else _section(request, reply, sentences, place, ask, width, style)
+            text = literal(sentences, place, quotes, width, section)
             _encodable(text, source)
             drafts.append(_Draft(definition, text, _splice(place, text)))
         except NoCompletionError as error:
@@ -114,30 +126,54 @@ def fill(source: Source, tree: ast.Module, wanted: Sequence[Definition], ask: As
     return Outcome(new, tuple(Filled(each.definition, each.text) for each in drafts), tuple(skipped), tuple(left))
 
 
-def literal(sentences: Sequence[str], place: Place, quotes: str, width: int) -> str:
-    """The docstring as it stands in the file, "\\n" for line ends: on one line where there is room, else a summary,
-    and a paragraph of the rest.
+def _section(
+    request: Request, reply: Reply, sentences: Sequence[str], place: Place, ask: Ask, width: int, style: Style
+) -> list[str]:
+    """The lines that describe parameters and what is returned, by what the reply says of them or, where it says
+    nothing, by what comes when a section is begun.
+    """
+    signature = sections.signature(request.definition)
+    if signature.empty:
+        return []
+    said = sections.read(reply.text, signature, complete=reply.complete)
+    if not said:
+        opening = sections.opening(signature, style)
+        begun = textwrap.indent(f"{' '.join(sentences)}\n\n{opening}", place.indent)[len(place.indent) :]
+        more = ask(replace(request, before=request.before + begun, head=request.head + len(begun), begun=begun))
+        if more:
+            text = textwrap.indent(opening, place.indent) + prose.cut(more.text, stripped=False)
+            said = sections.read(text, signature, complete=more.complete)
+    return list(sections.lines(signature, said, style, _room(place, width)))
+
+
+def literal(sentences: Sequence[str], place: Place, quotes: str, width: int, section: Sequence[str] = ()) -> str:
+    """The docstring as it stands in the file, "\n" for line ends: on one line where there is room, else a summary,
+    a paragraph of the rest, and a section's lines.
 
     Raises NoCompletionError for what no literal of these quotes holds.
     """
     # a backslash would begin an escape; a docstring with one is a raw string (pydocstyle's D301)
-    raw = "r" if any("\\" in sentence for sentence in sentences) else ""
-    room = max(width - len(place.indent.expandtabs()), NARROWEST)
+    raw = "r" if any("\\" in each for each in (*sentences, *section)) else ""
+    room = _room(place, width)
     line = " ".join(sentences)
     closing = " " if line.endswith(quotes[0]) else ""
     text = f"{raw}{quotes}{line}{closing}{quotes}"
-    if len(text) > room:
+    if len(text) > room or section:
         summary = _wrapped(raw + quotes + sentences[0], room)
         rest = _wrapped(" ".join(sentences[1:]), room)
-        lines = [*summary, *([""] if rest else []), *rest, quotes]
+        lines = [*summary, *([""] if rest else []), *rest, *(["", *section] if section else []), quotes]
         text = "\n".join([lines[0], *(place.indent + each if each else "" for each in lines[1:])])
     try:
         value = ast.literal_eval(text)
     except (SyntaxError, ValueError):
         value = None
-    if not isinstance(value, str) or value.split() != line.split():
+    if not isinstance(value, str) or value.split() != " ".join([line, *section]).split():
         raise NoCompletionError("the fill cannot be written as a literal")
     return text
+
+
+def _room(place: Place, width: int) -> int:
+    return max(width - len(place.indent.expandtabs()), NARROWEST)
 
 
 def quotes_of(layout: Layout, tree: ast.Module) -> str:

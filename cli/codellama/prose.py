@@ -12,6 +12,7 @@ from codellama.holes import Hole
 LONGEST = 800
 # characters of a paragraph: ten lines
 _QUOTES = re.compile(r"\"\"\"|'''")
+_FENCE = re.compile(r"```[^\n]*\n(.*?)(\n[ \t]*```|\Z)", re.DOTALL)
 _BLANK = re.compile(r"\n[ \t]*\n")
 _END = re.compile(r"[.!?][\"')\]`]*\Z")
 _SENTENCE = re.compile(r"(?<=[.!?])[\"')\]`]*\s+(?=[\"'(\[`]*[A-Z])")
@@ -69,7 +70,7 @@ def sentences(raw: str, definition: Definition, *, complete: bool) -> list[str]:
     if not paragraph.strip():
         raise NoCompletionError("the model gave nothing" if not text else "the fill has no prose in it")
     if len(paragraph) > LONGEST:
-        raise NoCompletionError(f"the fill is absurdly long: {len(paragraph)} characters without a paragraph's end")
+        raise NoCompletionError("the fill is absurdly long")
     if is_code(paragraph):
         raise NoCompletionError("the fill is code")
     found = _whole(split(" ".join(paragraph.split())), complete=complete)
@@ -77,9 +78,33 @@ def sentences(raw: str, definition: Definition, *, complete: bool) -> list[str]:
     return found
 
 
-def cut(raw: str) -> str:
-    """The answer up to quotes that close it, or a control piece's name."""
-    text = raw.replace("\r\n", "\n").lstrip()
+def phrase(text: str, name: str) -> str:
+    """A description on one line, with a full stop. Raises NoCompletionError where it is none."""
+    if edit.hidden(text) or not text:
+        raise NoCompletionError("the fill holds hidden characters")
+    if _PLACEHOLDER.match(text) or is_code(text):
+        raise NoCompletionError("the fill is code")
+    words = [word.lower() for word in _WORD.findall(text)]
+    if not set(words) - _TELLS_NOTHING - {name.lower()} or repeats(words) or not _matched(text):
+        raise NoCompletionError("the fill says nothing")
+    return " ".join(_whole(split(text), complete=True))
+
+
+def unfenced(answer: str) -> tuple[str, bool]:
+    """What stands between the quotes in a chat's answer, or in its fence, or all of it; and whether that has ended."""
+    fenced = _FENCE.search(answer)
+    body = fenced[1] if fenced else answer
+    opening = _QUOTES.search(body)
+    if not opening:
+        return body, bool(fenced and fenced[2])
+    inner, closing, _ = body[opening.end() :].partition(opening[0])
+    return inner, bool(closing)
+
+
+def cut(raw: str, *, stripped: bool = True) -> str:
+    """The answer up to quotes that close it, or a control piece's name; `stripped`: of white space at its beginning."""
+    text = raw.replace("\r\n", "\n")
+    text = text.lstrip() if stripped else text
     ends = [match.start() for match in _QUOTES.finditer(text)] + [text.find(piece) for piece in rules.PIECES]
     return text[: min((end for end in ends if end >= 0), default=len(text))]
 
@@ -111,7 +136,7 @@ def check(text: str, definition: Definition) -> None:
         raise NoCompletionError("the fill says nothing" if words else "the fill has no words in it")
     if _PLACEHOLDER.match(text):
         raise NoCompletionError("the fill is a placeholder")
-    if text.count("(") != text.count(")") or text.count("`") % 2 or text.count("[") != text.count("]"):
+    if not _matched(text):
         raise NoCompletionError("the fill has brackets or quotes without their match")
     own = {_stem(word.lower()) for word in _NAME.findall(definition.name.rpartition(".")[2])}
     said = {_stem(word.lower()) for word in _NAME.findall(text)} - _TELLS_NOTHING
@@ -132,6 +157,10 @@ def repeats(words: list[str]) -> bool:
                 return True
     fours = [tuple(words[at : at + 4]) for at in range(len(words) - 3)]
     return any(fours.count(four) >= 3 for four in set(fours))
+
+
+def _matched(text: str) -> bool:
+    return text.count("(") == text.count(")") and text.count("`") % 2 == 0 and text.count("[") == text.count("]")
 
 
 def _whole(found: list[str], *, complete: bool) -> list[str]:

@@ -12,6 +12,7 @@ import typer
 
 from codellama.commands.options import Run, Shared, with_shared
 from codellama.errors import CodellamaError, ExitCode, InputError, ReaderGoneError
+from codellama.style import Style
 
 if TYPE_CHECKING:
     import ast
@@ -64,6 +65,9 @@ class _Scribe:
     most: float
     # docstrings to ask for yet
     line: ProgressLine
+    style: Style
+    chats: bool = False
+    # True: it is asked in a chat, since it cannot infill
     where: str = ""
     cut: int = 0
     # definitions of which the model did not see the end
@@ -73,27 +77,31 @@ class _Scribe:
         from codellama.dialog import FinishReason
         from codellama.docstrings import Reply
 
-        if self.most < 1 or self._late():
+        if self._late() or (not request.begun and self.most < 1) or (request.begun and self.chats):
             return None
-        self.most -= 1
-        question = questions.infill(request, self.backend.model, self.sampling.max_tokens or MAX_TOKENS)
+        self.most -= not request.begun
+        most_tokens = self.sampling.max_tokens or MAX_TOKENS
+        if self.chats:
+            question = questions.chat(request, self.backend.model, most_tokens, self.style)
+        else:
+            question = questions.infill(request, self.backend.model, most_tokens)
         self.cut += not question.whole
-        said = answers.Collector()
-        text = ""
+        said, text, tokens = answers.Collector(), "", 0
 
-        def enough() -> bool:
-            return prose.ended(text) or self._late()
+        def ended() -> bool:
+            return prose.unfenced(text)[1] if self.chats else not request.begun and prose.ended(text)
 
-        tokens = 0
-        for chunk in answers.report(self.backend.stream(question.prompt, self.sampling, enough), self.line.update):
+        stream = self.backend.stream(question.prompt, self.sampling, lambda: ended() or self._late())
+        for chunk in answers.report(stream, self.line.update):
             said.add(chunk)
             text += chunk.text
             tokens += len(chunk.ids)
             self.line.show(f"{self.where}: {request.definition.title}", tokens, unit="tokens")
         [answer] = said.answers()
-        if self._late() and not prose.ended(text) and answer.finish_reason is FinishReason.CANCELLED:
+        complete = ended() or answer.finish_reason is FinishReason.STOP
+        if not complete and self._late():
             return None
-        return Reply(answer.text, prose.ended(text) or answer.finish_reason is FinishReason.STOP)
+        return Reply(prose.unfenced(text)[0] if self.chats else text, complete)
 
     def _late(self) -> bool:
         return monotonic() > self.deadline
@@ -124,6 +132,9 @@ def docstring(
         int | None, typer.Option(metavar="N", help="Ask for N docstrings at most, and leave the others.")
     ] = None,
     timeout: Annotated[float | None, typer.Option(metavar="S", help="Leave what is not done in S seconds.")] = None,
+    style: Annotated[
+        Style, typer.Option(help="plain: a sentence or two; the others describe parameters and what is returned too.")
+    ] = Style.PLAIN,
     fail_open: Annotated[
         bool, typer.Option("--fail-open", help="Without a model that works: say so, touch nothing, exit 0.")
     ] = False,
@@ -175,19 +186,23 @@ def docstring(
             outputs.show(console, stdin.raw.decode("utf-8"), stdin, "python")
         console.note(f"{_count(total, 'docstring')} missing {among}" if total else f"no docstring is missing {among}")
         raise typer.Exit(tally.code(found=total > 0))
-    sampling = shared.sampling(
-        run, temperature=0.0, top_p=0.9, max_tokens=MAX_TOKENS, stop=('"""', "'''"),
-        repetition_penalty=1.0, no_repeat_ngram=0,
-    )  # fmt: skip
     try:
-        model = shared.find_model(run, "infill")
+        # one that was not asked for is to infill
+        asked = run.settings.pick("model", shared.model)
+        model = shared.find_model(run, None if asked else "infill", absent_ok=True)
+        chats = questions.chats(model, insist=shared.insist)
+        sampling = shared.sampling(
+            run, temperature=0.0, top_p=0.9, max_tokens=MAX_TOKENS, stop=() if chats else ('"""', "'''"),
+            repetition_penalty=1.0, no_repeat_ngram=0,
+        )  # fmt: skip
+        _ = model.home
         backend = run.open_backend(model, options, min(model.context, questions.LARGEST))
         for note in backend.notes:
             console.warn(note)
         with console.progress(model.name) as line:
             deadline = float("inf") if timeout is None else began + timeout
             most = float("inf") if max_functions is None else max_functions
-            scribe = _Scribe(backend, sampling, deadline, most, line)
+            scribe = _Scribe(backend, sampling, deadline, most, line, style, chats)
             for number, each in enumerate(found, 1):
                 scribe.where = f"{each.path} ({number} of {len(found)})"
                 _fill(console, each, scribe, tally, diff=diff)
@@ -271,7 +286,7 @@ def _fill(console: Console, found: _Found, scribe: _Scribe, tally: _Tally, *, di
     except CodellamaError as error:
         tally.fail(console, error)
         return
-    outcome = docstrings.fill(given, tree, wanted, scribe, width)
+    outcome = docstrings.fill(given, tree, wanted, scribe, width, scribe.style)
     tally.skipped += len(outcome.skipped)
     tally.left += len(outcome.left)
     for skip in outcome.skipped:

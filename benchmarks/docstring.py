@@ -1,0 +1,241 @@
+"""Docstrings over whole libraries: that nothing but docstrings changes, and what a model's are worth.
+
+    python -m benchmarks.docstring                                   # the proof, with scripted fills
+    python -m benchmarks.docstring --sample 100                      # of 100 files
+    python -m benchmarks.docstring --model tiny --definitions 200    # what a model writes
+    python -m benchmarks.docstring --wall                            # how long the hook takes
+
+The proof goes over every file of the standard library and of the packages that are installed. Each file gets, for every
+definition that lacks a docstring (modules, private names and magic methods too), a fill of each kind: good, empty,
+hostile, enormous. What comes out is compared with what went in by Python's own parser and by lines, not by the code
+that made it: the trees are equal once docstrings are removed; with the new docstrings taken out at the positions that
+the parser gives, the bytes are the old ones but for white space; and every old line is there, in order, byte for byte,
+but for headers whose body stood on the same line. A second run finds what was skipped, and nothing else.
+
+With --model, docstrings are removed from functions that have one, of modules of the standard library that were kept
+apart from the built-in model's training, and asked for again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import itertools
+import os
+import random
+import re
+import sys
+import sysconfig
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from multiprocessing import Pool
+from pathlib import Path
+from time import perf_counter
+
+from codellama import answers, definitions, docstrings, models, project, prompts, source
+from codellama.backends.scripted import Endless, ScriptedBackend, Step
+from codellama.definitions import Selection
+from codellama.dialog import FinishReason, Sampling
+from codellama.docstrings import Outcome, Reply, Request
+from codellama.errors import InputError
+from codellama.settings import Settings
+from codellama.source import Source
+
+ALL = Selection(modules=True, private=True, magic=True)
+HOSTILE = (
+    '"""\nimport os\nos.remove("x")\n"""',
+    'Ends early, at @. """ + open("x").read() + """',
+    "Ends in backslash @ and \\",
+    "Names @ times \\N{nothing} and \\x and \\u12.",
+    'Ends in a "quote @"',
+    "Ends in @ quotes ''' and goes on.",
+    "Has a \x00 NUL.",
+    "Turns \u202e around what is read.",
+    "Sends \x1b]52;c;eA==\x07 to the terminal.",
+    "Names the price @ in € and 漢字 and 🙂.",
+    "First line @\r\n\r\nsecond line\rthird.",
+    "# -*- coding: latin-1 -*- is a comment that is none.",
+    "    return 1\n\n\ndef other():\n    return 2\n",
+    "Is a lone surrogate \ud800 here.",
+    "\f\v Is indented @ times\tby tabs\f and by form feeds.",
+    "{braces} @ times and %s and {0!r:>{width}} in sentence @.",
+    "<MID> is a piece </s> and <EOT> another.",
+    "pass",
+    "of of of of of of of",
+    "(((((((((((((((((((((((((((((",
+    "Breaks @ times \\\nits line here.",
+    "x" * 500 + " is a word that has no end.",
+)
+ENORMOUS = "Says the same with number {} for ever and ever. "
+_SAYS = re.compile(r"(?<=the docstring of ).*(?= says)", re.DOTALL)
+
+
+@dataclass
+class Found:
+    """What came of some files."""
+
+    files: int = 0
+    unread: int = 0
+    # that do not parse, are not text, …
+    missing: int = 0
+    filled: Counter[str] = field(default_factory=Counter)
+    # by kind of fill
+    skipped: Counter[tuple[str, str]] = field(default_factory=Counter)
+    # by kind and reason
+    faults: list[str] = field(default_factory=list)
+
+    def add(self, other: Found) -> None:
+        self.files += other.files
+        self.unread += other.unread
+        self.missing += other.missing
+        self.filled += other.filled
+        self.skipped += other.skipped
+        self.faults += other.faults
+
+
+def scripts() -> dict[str, Iterator[Sequence[Step]]]:
+    """For each kind of fill what a backend says to one request after another."""
+    return {
+        "good": (["Does what number ", f"{number} is there for. ", "It has a reason."] for number in itertools.count()),
+        "empty": itertools.cycle([[], ["  \n  "], ['"""']]),
+        "hostile": itertools.cycle([[text] for text in HOSTILE]),
+        "enormous": itertools.cycle(
+            [[Endless("word and another ")], [ENORMOUS.format(number) for number in range(999)]]
+        ),
+    }
+
+
+def scripted(said: Iterator[Sequence[Step]], model: models.Model) -> docstrings.Ask:
+    """Asks a scripted backend; the prompt is the same each time, since it is not what is looked at here."""
+    prompt = prompts.render("infill", model.tokenizer, prefix='"""', suffix='"""')
+    sampling = Sampling(max_tokens=400, stop=('"""', "'''"))
+
+    def ask(request: Request) -> Reply:
+        [answer] = answers.collect(ScriptedBackend(model, next(said)).stream(prompt, sampling))
+        return Reply(answer.text, answer.finish_reason is FinishReason.STOP)
+
+    return ask
+
+
+def prove(path: Path, model: models.Model) -> Found:
+    """One file through all kinds of fills."""
+    try:
+        given = source.read_file(path)
+        tree = definitions.read(given)
+    except InputError:
+        return Found(unread=1)
+    wanted = definitions.missing(tree, ALL)
+    found = Found(files=1, missing=len(wanted))
+    for kind, said in scripts().items():
+        outcome = docstrings.fill(given, tree, wanted, scripted(said, model), project.WIDTH)
+        found.filled[kind] += len(outcome.filled)
+        found.skipped.update((kind, _SAYS.sub("another", skip.reason)) for skip in outcome.skipped)
+        found.faults += [f"{path}: {kind}: {fault}" for fault in faults(given, outcome)]
+    return found
+
+
+def faults(given: Source, outcome: Outcome) -> list[str]:
+    """What is wrong with a file that got docstrings, told without the code that put them there."""
+    found = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        # bytes: Python looks for the encoding itself
+        old, new = ast.parse(given.raw), ast.parse(outcome.new)
+        bare = _bare(ast.parse(outcome.new))
+    numbers = {filled.definition.number for filled in outcome.filled}
+    if _bare(old) != bare:
+        found.append("the trees differ in more than docstrings")
+    nodes = [each.node for each in definitions.definitions(new) if each.number in numbers]
+    without = _without(source.decode(outcome.new, given.name, given.path).text, nodes)
+    if "".join(without.split()) != "".join(given.text.split()):
+        found.append("bytes outside the docstrings differ")
+    broken = {
+        filled.definition.node.body[0].lineno
+        for filled in outcome.filled
+        if _on_header(given.raw, filled.definition.node)
+    }
+    lines = iter(outcome.new.splitlines(keepends=True))
+    for number, line in enumerate(given.raw.splitlines(keepends=True), 1):
+        # with `in` the iterator goes on behind the line that it finds
+        if number not in broken and line not in lines:
+            found.append(f"line {number} is not there any more")
+            break
+    left = [each.number for each in definitions.missing(new, ALL)]
+    if left != sorted(skip.definition.number for skip in outcome.skipped):
+        found.append(f"a second run finds other definitions: {left}")
+    return found
+
+
+def _bare(tree: ast.Module) -> str:
+    """The tree without any docstring."""
+    for node in ast.walk(tree):
+        if isinstance(node, definitions.Node) and ast.get_docstring(node, clean=False) is not None:
+            del node.body[0]
+    return ast.dump(tree)
+
+
+def _without(text: str, nodes: Sequence[definitions.Node]) -> str:
+    """The text without these definitions' docstrings."""
+    lines = re.split(r"(?<=\n)|(?<=\r)(?!\n)", text)
+    starts = list(itertools.accumulate(map(len, lines), initial=0))
+
+    def offset(line: int, column: int) -> int:
+        return starts[line - 1] + len(lines[line - 1].encode()[:column].decode())
+
+    kept, at = [], 0
+    for node in nodes:
+        docstring = node.body[0]
+        kept.append(text[at : offset(docstring.lineno, docstring.col_offset)])
+        at = offset(docstring.end_lineno or 0, docstring.end_col_offset or 0)
+    return "".join([*kept, text[at:]])
+
+
+def _on_header(raw: bytes, node: definitions.Node) -> bool:
+    """Whether the first statement of a body does not begin its line."""
+    first = node.body[0]
+    decorators = getattr(first, "decorator_list", [])
+    line = raw.splitlines()[min([first.lineno, *(each.lineno for each in decorators)]) - 1]
+    return bool(line[: first.col_offset].strip()) and not decorators
+
+
+def files(sample: int | None) -> list[Path]:
+    """Those of the standard library and of the installed packages, or some of them."""
+    paths = sysconfig.get_paths()
+    found = sorted(path for root in {paths["stdlib"], paths["purelib"]} for path in Path(root).rglob("*.py"))
+    found = list({os.path.realpath(path): path for path in found}.values())
+    return found if sample is None else random.Random(7).sample(found, sample)
+
+
+def _prove(path: Path) -> Found:
+    return prove(path, models.find(models.TINY, Settings({}, Path()), {}))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="benchmarks.docstring", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--sample", type=int, metavar="N")
+    options = parser.parse_args(argv)
+    total, began = Found(), perf_counter()
+    chosen = files(options.sample)
+    with Pool() as pool:
+        for number, each in enumerate(pool.imap_unordered(_prove, chosen, chunksize=8), 1):
+            total.add(each)
+            for fault in each.faults:
+                print(fault, flush=True)
+            if number % 500 == 0:
+                print(f"{number}/{len(chosen)}, {perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
+    print(f"{total.files} files, {total.unread} not read, {total.missing} definitions without a docstring")
+    for kind in scripts():
+        print(f"{kind}: {total.filled[kind]} filled")
+        for (of, reason), skips in total.skipped.most_common():
+            if of == kind:
+                print(f"    {skips} skipped: {reason}")
+    print(f"{len(total.faults)} faults, {perf_counter() - began:.0f} s")
+    return bool(total.faults)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
