@@ -340,13 +340,18 @@ def test_f39_ctrl_c_loses_nothing(repository: Hooked, monkeypatch: pytest.Monkey
     assert repository.text("b.py", "HEAD") == OLD + DONE
 
 
+@pytest.mark.parametrize("model", ["7b", "/nonexistent", None])
 def test_f39_without_a_model_a_commit_goes_through_as_it_is(
-    repository: Hooked, monkeypatch: pytest.MonkeyPatch
+    repository: Hooked, monkeypatch: pytest.MonkeyPatch, model: str | None
 ) -> None:
-    monkeypatch.setenv("CODELLAMA_MODEL", "7b")
+    """Also where there is none but the built-in demonstration, and nobody asked for that."""
+    if model:
+        monkeypatch.setenv("CODELLAMA_MODEL", model)
+    else:
+        monkeypatch.delenv("CODELLAMA_MODEL")
     repository.write("a.py", OLD + NEW)
     repository.git("add", "a.py")
-    repository.accepted()
+    assert "; nothing was touched" in repository.accepted()
     assert repository.text("a.py") == repository.text("a.py", "HEAD") == OLD + NEW
     assert repository.asked() == ""
 
