@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from codellama.changes import Lines
     from codellama.console import Console, ProgressLine
     from codellama.definitions import Definition, Selection
-    from codellama.dialog import Sampling
+    from codellama.dialog import Need, Sampling
     from codellama.docstrings import Reply, Request
     from codellama.source import Source
 
@@ -189,7 +189,9 @@ def docstring(
     try:
         # one that was not asked for is to infill
         asked = run.settings.pick("model", shared.model)
-        model = shared.find_model(run, None if asked else "infill", absent_ok=True)
+        need: Need | None = None if asked else "infill"
+        # what fails open runs where nobody looks: in the hooks of others, who may have no model
+        model = shared.find_model(run, need, absent_ok=True, demonstration_ok=not fail_open)
         chats = questions.chats(model, insist=shared.insist)
         sampling = shared.sampling(
             run, temperature=0.0, top_p=0.9, max_tokens=MAX_TOKENS, stop=() if chats else ('"""', "'''"),
