@@ -158,6 +158,23 @@ def test_since_a_commit(repository: Repository) -> None:
     assert spans("a.py", "HEAD") == spans("a.py") == ((10, 10),)
 
 
+def test_of_a_merge_what_neither_side_had(repository: Repository) -> None:
+    repository.git("switch", "--quiet", "--create", "theirs")
+    repository.commit(a=TEN.replace("2\n", "their 2\n").replace("9\n", ""), b="theirs\n")
+    repository.git("switch", "--quiet", "main")
+    repository.commit(a=TEN.replace("2\n", "our 2\n").replace("5\n", "our 5\n"), c="ours\n")
+    assert repository.try_git("merge", "theirs").returncode == 1
+    resolved = TEN.replace("2\n", "2 of both\n").replace("5\n", "our 5\n").replace("9\n", "").replace("7\n", "")
+    repository.write("a.py", resolved)
+    names = [Path("a.py"), Path("b.py"), Path("c.py")]
+    assert [*touched(names).values()] == [Lines(((2, 2), (7, 6))), Lines(), Lines()]
+    assert [*touched(names, "HEAD").values()] == [Lines(((2, 2), (7, 6), (8, 7))), Lines(((1, 1),)), Lines()]
+    repository.git("add", "a.py")
+    assert spans("a.py") == ((2, 2), (7, 6))
+    repository.commit()
+    assert spans("a.py") == ()
+
+
 def test_what_git_does_not_know_is_touched_wholly_but_not_what_it_ignores(repository: Repository) -> None:
     repository.write(".gitignore", "built/\n:!*\n")
     names = [Path(name) for name in ("new.py", "dir/new.py", ":(icase)x.py", "-n.py", "built/a.py", ":!y.py")]
