@@ -105,5 +105,6 @@ def _tokens(text: str) -> Iterator[tuple[int, str]]:
         for token in tokenize.generate_tokens(StringIO(holes.plain(text)).readline):
             if token.type not in _LAYOUT:
                 yield token.type, token.string
-    except (tokenize.TokenError, IndentationError) as error:
-        raise SyntaxError(str(error)) from None
+    except tokenize.TokenError:
+        # a file may end in a backslash: the parser takes that, this tokenizer says so at the end
+        yield tokenize.ERRORTOKEN, ""

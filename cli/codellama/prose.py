@@ -125,7 +125,7 @@ def is_code(text: str) -> bool:
     if _CODE.match(stripped) or sum(character.isalpha() or character.isspace() for character in text) < len(text) * 0.7:
         return True
     # `not found` and `a in b` are Python too
-    plain = not re.search(r"[=()\[\]{}]", stripped) and "\n" not in stripped
+    plain = re.fullmatch(r"[\w ,']+", stripped)
     return not plain and syntax.parses(stripped, "python") is True
 
 
