@@ -21,10 +21,13 @@ from __future__ import annotations
 import argparse
 import ast
 import itertools
+import os
 import random
 import re
+import subprocess
 import sys
 import sysconfig
+import tempfile
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -33,14 +36,18 @@ from multiprocessing import Pool
 from pathlib import Path
 from time import perf_counter
 
-from codellama import answers, definitions, docstrings, models, project, prompts, source
+from codellama import answers, definitions, docstrings, models, project, prompts, prose, questions, source
+from codellama.backends.local import LocalBackend
 from codellama.backends.scripted import Endless, ScriptedBackend, Step
+from codellama.commands.docstring import MAX_TOKENS
 from codellama.definitions import Selection
 from codellama.dialog import FinishReason, Sampling
 from codellama.docstrings import Outcome, Reply, Request
 from codellama.errors import InputError
+from codellama.memory import LoadOptions
 from codellama.settings import Settings
 from codellama.source import Source
+from training import corpus
 
 ALL = Selection(modules=True, private=True, magic=True)
 HOSTILE = (
@@ -137,6 +144,8 @@ def prove(path: Path, model: models.Model) -> Found:
 
 def faults(given: Source, outcome: Outcome) -> list[str]:
     """What is wrong with a file that got docstrings, told without the code that put them there."""
+    if outcome.new == given.raw:
+        return ["nothing changed, but something was filled"] if outcome.filled else []
     found = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -214,12 +223,102 @@ def _prove(path: Path) -> Found:
     return prove(path, models.find(models.TINY, Settings({}, Path()), {}))
 
 
+@dataclass(frozen=True)
+class Removed:
+    """A definition that had a docstring, and its file without that one."""
+
+    source: Source
+    number: int
+    docstring: str
+
+
+def removed(count: int) -> list[Removed]:
+    """As many definitions of modules that the built-in model was not trained on, drawn at random."""
+    found = []
+    for document in corpus.read()[corpus.Part.HELD_OUT]:
+        lines = document.text.splitlines(keepends=True)
+        for each in definitions.definitions(ast.parse(document.text)):
+            first = each.node.body[0]
+            said = ast.get_docstring(each.node) if each.kind != "module" and len(each.node.body) > 1 else None
+            if said and not lines[first.lineno - 1][: first.col_offset].strip():
+                text = "".join(lines[: first.lineno - 1] + lines[first.end_lineno :])
+                found.append(Removed(source.decode(text.encode(), document.name), each.number, said))
+    random.Random(7).shuffle(found)
+    return found[:count]
+
+
+def write(name: str, count: int, samples: int = 10) -> None:
+    """Asks a model for docstrings that were removed, and prints how many it got, and some of them as they came."""
+    model = models.choose(name, Settings.load(os.environ), os.environ)
+    sampling = Sampling(
+        top_p=0.9, max_tokens=MAX_TOKENS, stop=('"""', "'''"), repetition_penalty=1.0, no_repeat_ngram=0
+    )
+    backend = LocalBackend(model, LoadOptions(), min(model.context, questions.LARGEST))
+    reasons: Counter[str] = Counter()
+    seconds, shown = 0.0, list[str]()
+    for each in removed(count):
+        tree = definitions.read(each.source)
+        wanted = [one for one in definitions.missing(tree, ALL) if one.number == each.number]
+        raw: list[str] = []
+
+        def ask(request: Request, raw: list[str] = raw) -> Reply:
+            said = answers.Collector()
+            prompt = questions.infill(request, model, MAX_TOKENS).prompt
+            for chunk in backend.stream(prompt, sampling, lambda: prose.ended("".join(raw))):
+                said.add(chunk)
+                raw.append(chunk.text)
+            [answer] = said.answers()
+            ended = prose.ended(answer.text) or answer.finish_reason is FinishReason.STOP
+            return Reply(answer.text, ended)
+
+        began = perf_counter()
+        outcome = docstrings.fill(each.source, tree, wanted, ask)
+        seconds += perf_counter() - began
+        reason = _SAYS.sub("another", outcome.skipped[0].reason) if outcome.skipped else "filled"
+        reasons[reason] += 1
+        if len(shown) < samples:
+            verdict = outcome.filled[0].text if outcome.filled else f"skipped: {reason}"
+            title = f"{each.source.name}, {wanted[0].title}"
+            was = each.docstring.strip().partition("\n")[0]
+            shown.append(f"{title}\n    was:     {was}\n    came:    {''.join(raw)!r}\n    {verdict}")
+        if sum(reasons.values()) % 50 == 0:
+            print(f"{sum(reasons.values())}/{count}, {seconds:.0f} s", file=sys.stderr, flush=True)
+    print(f"{model.name}: {seconds / max(sum(reasons.values()), 1):.2f} s each")
+    print(*(f"    {number} {reason}" for reason, number in reasons.most_common()), *shown, sep="\n")
+
+
+def wall(count: int = 300) -> None:
+    """How long the program takes to look through files."""
+    texts = (path.read_bytes() for path in files(None, 0))
+    with tempfile.TemporaryDirectory() as directory:
+        for number, text in enumerate(itertools.islice((text for text in texts if 2000 < len(text) < 20000), count)):
+            Path(directory, f"a{number}.py").write_bytes(text)
+        names = sorted(map(str, Path(directory).glob("*.py")))
+        size = sum(Path(name).stat().st_size for name in names)
+        command = [sys.executable, "-m", "codellama", "docstring", "--check", *names]
+        times = []
+        for _ in range(5):
+            began = perf_counter()
+            subprocess.run(command, capture_output=True, check=False)
+            times.append(perf_counter() - began)
+    print(f"--check of {len(names)} files, {size / 1e6:.1f} MB: {min(times):.2f} s, the fastest of five")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="benchmarks.docstring", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--sample", type=int, metavar="N")
+    parser.add_argument("--model", "-m", help="ask this one for docstrings that were removed")
+    parser.add_argument("--definitions", type=int, default=200, metavar="N")
+    parser.add_argument("--wall", action="store_true", help="time the program over 300 files")
     options = parser.parse_args(argv)
+    if options.wall:
+        wall()
+        return 0
+    if options.model:
+        write(options.model, options.definitions)
+        return 0
     total, began = Found(), perf_counter()
     chosen = files(options.sample)
     with Pool() as pool:

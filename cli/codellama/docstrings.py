@@ -218,18 +218,21 @@ def _encodable(text: str, source: Source) -> None:
 
 def _proved(source: Source, drafts: list[_Draft], skipped: list[Skipped]) -> tuple[bytes, list[_Draft]]:
     """The file with those drafts that stand the proof; the others join the skipped."""
-    try:
-        return _prove(source, drafts), drafts
-    except (InputError, NoCompletionError):
-        good: list[_Draft] = []
-    # together they fail, which is rare: one after another
+    good: list[_Draft] = []
     new = source.raw
-    for draft in drafts:
+    # all together; where that fails, which is rare, by halves
+    batches = [drafts]
+    while batches:
+        batch = batches.pop()
         try:
-            new = _prove(source, [*good, draft])
-            good.append(draft)
+            new = _prove(source, [*good, *batch])
+            good += batch
         except (InputError, NoCompletionError) as error:
-            skipped.append(Skipped(draft.definition, str(error)))
+            half = len(batch) // 2
+            if half:
+                batches += [batch[half:], batch[:half]]
+            else:
+                skipped += [Skipped(draft.definition, str(error)) for draft in batch]
     return new, good
 
 

@@ -147,13 +147,13 @@ def check(text: str, definition: Definition) -> None:
 
 
 def repeats(words: list[str]) -> bool:
-    """Whether words come again and again: one three times in a row, two to twelve twice, or four in three places."""
+    """Whether one to twelve words come twice in a row, or four in three places."""
     for size in range(1, min(12, len(words) // 2) + 1):
-        times = 3 if size == 1 else 2
         run = 0
         for at in range(size, len(words)):
             run = run + 1 if words[at] == words[at - size] else 0
-            if run == size * (times - 1):
+            # English has "that that" and "had had"
+            if run == size and words[at] not in ("that", "had"):
                 return True
     fours = [tuple(words[at : at + 4]) for at in range(len(words) - 3)]
     return any(fours.count(four) >= 3 for four in set(fours))
