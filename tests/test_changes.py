@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from codellama import changes
 from codellama.changes import ALL, Lines, Staged, staged, touched
 from codellama.errors import InputError
+from tests.harness import Cli
 from tests.repository import Repository, isolate
 from tests.terminal import CLI
 
@@ -155,6 +156,23 @@ def test_since_a_commit(repository: Repository) -> None:
         assert spans("a.py", rev) == (*EXPECTED, (10, 10))
         assert spans("b.py", rev) == ((1, 2),)
     assert spans("a.py", "HEAD") == spans("a.py") == ((10, 10),)
+
+
+def test_of_a_merge_what_neither_side_had(repository: Repository) -> None:
+    repository.git("switch", "--quiet", "--create", "theirs")
+    repository.commit(a=TEN.replace("2\n", "their 2\n").replace("9\n", ""), b="theirs\n")
+    repository.git("switch", "--quiet", "main")
+    repository.commit(a=TEN.replace("2\n", "our 2\n").replace("5\n", "our 5\n"), c="ours\n")
+    assert repository.try_git("merge", "theirs").returncode == 1
+    resolved = TEN.replace("2\n", "2 of both\n").replace("5\n", "our 5\n").replace("9\n", "").replace("7\n", "")
+    repository.write("a.py", resolved)
+    names = [Path("a.py"), Path("b.py"), Path("c.py")]
+    assert [*touched(names).values()] == [Lines(((2, 2), (7, 6))), Lines(), Lines()]
+    assert [*touched(names, "HEAD").values()] == [Lines(((2, 2), (7, 6), (8, 7))), Lines(((1, 1),)), Lines()]
+    repository.git("add", "a.py")
+    assert spans("a.py") == ((2, 2), (7, 6))
+    repository.commit()
+    assert spans("a.py") == ()
 
 
 def test_what_git_does_not_know_is_touched_wholly_but_not_what_it_ignores(repository: Repository) -> None:
@@ -437,3 +455,72 @@ def test_what_git_says_is_passed_on(repository: Repository, monkeypatch: pytest.
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
     with pytest.raises(InputError, match=r"^git failed in .*: fatal: detected dubious ownership"):
         touched([Path("a.py")])
+
+
+# --- as options of `codellama docstring`
+
+CLASS = """\
+class Box:
+    size = 1
+
+    @property
+    def area(self):
+        return 2
+
+    def side(self):
+        return 3
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "missing"),
+    [
+        ("return 3", "return 4", "8: method Box.side"),
+        ("@property", "@cached", "5: method Box.area"),
+        ("Box", "Case", "1: class Case"),
+        ("size = 1", "size = 2", ""),
+        ("    def side", "\n    def side", ""),
+        ("class Box:", "import os\n\n\nclass Box:", ""),
+        ("        return 2\n", "        two = 2\n        return two\n", "5: method Box.area"),
+    ],
+)
+def test_what_is_touched_is_what_should_have_a_docstring(
+    repository: Repository, cli: Cli, old: str, new: str, missing: str
+) -> None:
+    """Not a class whose method was edited."""
+    repository.commit(a=CLASS)
+    repository.write("a.py", CLASS.replace(old, new, 1))
+    for options in (["--changed", "a.py"], ["--changed", "."], ["--since", "HEAD", "a.py"]):
+        assert cli("docstring", "--check", *options).out == (f"a.py:{missing} has no docstring\n" if missing else "")
+    assert cli("docstring", "--check", "--staged").out == ""
+    repository.git("add", "a.py")
+    assert bool(cli("docstring", "--check", "--staged").out) == bool(missing)
+
+
+def test_since_and_changed_together(repository: Repository, cli: Cli) -> None:
+    repository.commit(a=CLASS)
+    repository.commit(a=CLASS.replace("return 2", "return 5"))
+    repository.write("a.py", CLASS.replace("return 2", "return 5").replace("return 3", "return 6"))
+    one, both = (
+        cli("docstring", "--check", "--changed", "a.py"),
+        cli("docstring", "--check", "--since", "HEAD~", "a.py"),
+    )
+    assert (one.code, one.out) == (3, "a.py:8: method Box.side has no docstring\n")
+    assert (both.code, both.out) == (3, "a.py:5: method Box.area has no docstring\n" + one.out)
+    assert cli("docstring", "--check", "--changed", "--since", "HEAD~", "a.py").out == both.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--staged", "a.py"], "--staged takes the files from git: leave the paths out"),
+        (["--changed", "-"], "git knows nothing of standard input: leave --changed and --since out"),
+        (["--since", "", "a.py"], ": git knows no such commit in "),
+        (["--since", "nope", "a.py"], "nope: git knows no such commit in "),
+        (["--changed"], "there is nothing to document; for example: codellama docstring src/"),
+    ],
+)
+def test_options_that_cannot_be(repository: Repository, cli: Cli, arguments: list[str], complaint: str) -> None:
+    done = cli("docstring", *arguments)
+    assert done.code == 2
+    assert done.err.startswith(f"codellama: {complaint}")

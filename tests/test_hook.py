@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -226,10 +227,11 @@ def test_f38_a_partly_staged_file_is_left_alone_by_the_own_hook(by_git: Hooked) 
     repository.write("a.py", LATER + OLD + NEW)
     repository.write("b.py", OLD + NEW)
     repository.write("c.txt", "x\n")
-    repository.git("add", "b.py", "c.txt")
+    repository.write("d.txt", "no Python (\n")
+    repository.git("add", "b.py", "c.txt", "d.txt")
     repository.write("c.txt", "y\n")
     assert "warning: a.py: has changes that are not staged, so it is left alone" in (said := repository.refused())
-    assert "c.txt" not in said
+    assert ".txt" not in said
     assert repository.text("b.py") == OLD + DONE
     repository.git("add", "b.py")
     repository.accepted()
@@ -367,8 +369,17 @@ def test_the_check_names_what_a_commit_lacks_and_touches_nothing(
     repository.git("add", "a.py", "b.pyi")
     said = repository.refused()
     assert "a.py:1: function old has no docstring\na.py:5: function new has no docstring\n" in said
+    assert "b.pyi" not in said
     assert repository.text("a.py") == OLD + NEW
     assert repository.asked() == ""
+
+
+def test_the_two_that_write_differ_in_their_language_alone() -> None:
+    text = re.sub(r"^ *#.*\n", "", MANIFEST.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    first, second, _ = text.split("\n\n")
+    assert second == first.replace("id: codellama-docstring", "id: codellama-docstring-system").replace(
+        "language: python", "language: system"
+    )
 
 
 def test_the_built_in_model(program: Path, hooks: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,6 +30,11 @@ class Lines:
         """Whether any of these lines is here, or something between two of them was deleted."""
         return any(begin <= last and end >= first for begin, end in self.spans)
 
+    def __and__(self, other: Lines) -> Lines:
+        """The lines that are among both; a deletion is one of both where it is in the same place."""
+        pairs = ((max(a, c), min(b, d), (a, b) == (c, d)) for a, b in self.spans for c, d in other.spans)
+        return Lines(tuple((first, last) for first, last, equal in pairs if first <= last or equal))
+
 
 ALL = Lines(((1, sys.maxsize),))
 
@@ -47,9 +52,9 @@ def touched(paths: Sequence[Path], rev: str | None = None) -> Mapping[Path, Line
     """The lines of each file that are others than in a commit: staged or not, committed since or not.
 
     `rev`: a commit or a tree, as in `git diff REV`: what was done there since the branches parted counts too. None:
-    HEAD; before the first commit all lines count. All lines of a file are touched where git does not know it yet, or
-    where it changed and git takes it for binary; none where git ignores it. In a file that git takes for renamed, lines
-    that only moved with it are not touched.
+    HEAD, and while a merge is to be committed, what is other than on both sides; before the first commit all lines. All
+    lines of a file are touched where git does not know it yet, or where it changed and git takes it for binary; none
+    where git ignores it. In a file that git takes for renamed, lines that only moved with it are not touched.
 
     Raises InputError where git is not installed or fails, a file is in no repository, or there is no such commit.
     """
@@ -64,6 +69,10 @@ def touched(paths: Sequence[Path], rev: str | None = None) -> Mapping[Path, Line
     for top, names in asked.items():
         repository = _Repository(top, _environment(own=top != ambient))
         changed = repository.differences("diff-index", repository.tree(rev))
+        merged = repository.commit("MERGE_HEAD") if rev is None else None
+        if merged:
+            theirs = repository.differences("diff-index", merged)
+            changed = {name: lines & theirs.get(name, Lines()) for name, lines in changed.items()}
         unknown = names.keys() - set(repository.ask("ls-files", "-z").split(b"\0"))
         if unknown:
             changed |= dict.fromkeys(unknown - repository.ignored(unknown), ALL)
@@ -155,14 +164,18 @@ class _Repository:
     def differences(self, *command: str) -> dict[bytes, Lines]:
         return parse(BytesIO(self.ask(command[0], *_DIFF, *command[1:])))
 
+    def commit(self, name: str) -> str | None:
+        """The id of what a name stands for."""
+        found = self.ask("rev-parse", "--verify", "--quiet", "--end-of-options", name, codes=(0, 1)).decode().strip()
+        # of a range come several, some with "^"
+        return found if re.fullmatch("[0-9a-f]+", found) else None
+
     def tree(self, rev: str | None) -> str:
         """The id of what a name stands for; for None that of HEAD, or of the empty tree before the first commit."""
-        name = "HEAD" if rev is None else rev
-        found = self.ask("rev-parse", "--verify", "--quiet", "--end-of-options", name, codes=(0, 1))
-        # of a range come several, some with "^"
-        if rev is not None and not re.fullmatch(rb"[0-9a-f]+\n", found):
+        found = self.commit("HEAD" if rev is None else rev)
+        if found is None and rev is not None:
             raise InputError(f"{rev}: git knows no such commit in {self.top}")
-        return (found or self.ask("hash-object", "-t", "tree", "--stdin")).decode().strip()
+        return found or self.ask("hash-object", "-t", "tree", "--stdin").decode().strip()
 
     def ignored(self, names: Iterable[bytes]) -> set[bytes]:
         # a name that begins with ":" is a pattern to this command; 1: none of them
