@@ -39,7 +39,7 @@ from time import perf_counter
 from codellama import answers, definitions, docstrings, models, project, prompts, prose, questions, source
 from codellama.backends.local import LocalBackend
 from codellama.backends.scripted import Endless, ScriptedBackend, Step
-from codellama.commands.docstring import MAX_TOKENS
+from codellama.commands.scribe import MAX_TOKENS
 from codellama.definitions import Selection
 from codellama.dialog import FinishReason, Sampling
 from codellama.docstrings import Outcome, Reply, Request

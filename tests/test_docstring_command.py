@@ -18,9 +18,10 @@ import pytest
 from codellama import prose
 from codellama.backends.base import never
 from codellama.backends.scripted import Endless, Pause, ScriptedBackend, Step
-from codellama.dialog import Chunk, Prompt, Sampling
+from codellama.dialog import Chunk, FinishReason, Prompt, Sampling
 from codellama.errors import CodellamaError, InputError
 from codellama.models import Model
+from codellama.tokenizer import PRE, Tokenizer
 from tests import terminal
 from tests.harness import TINY, Cli, Result
 
@@ -245,6 +246,21 @@ def model(tmp_path: Path) -> Callable[..., Path]:
     return copy
 
 
+def test_a_control_piece_ends_a_fill(cli: Cli, file: Path, tiny_tokenizer: Tokenizer) -> None:
+    piece = tiny_tokenizer.control(PRE) or 0
+
+    class Stray(Speaker):
+        def stream(self, prompt: Prompt, sampling: Sampling, cancelled: Callable[[], bool] = never) -> Iterator[Chunk]:
+            yield Chunk(0, FILL, (5,))
+            yield Chunk(0, "", (piece,))
+            assert cancelled()
+            yield Chunk(0, " And more is said.", (5,), finish_reason=FinishReason.CANCELLED)
+
+    cli.backend = lambda model: Stray(model, [])
+    assert docstring(cli, file).code == 3
+    assert file.read_text() == DONE
+
+
 def test_a_model_that_can_neither_infill_nor_chat_is_refused(cli: Cli, file: Path, model: Callable[..., Path]) -> None:
     opened = say(cli, [FILL])
     done = cli("docstring", "-m", str(model(infill=False, chat_format=None)), str(file))
@@ -389,6 +405,11 @@ def test_tests_private_names_modules_and_magic_are_taken_when_asked_for(cli: Cli
     assert found() == ""
     assert found("--tests") == (
         "test_a.py:1: function area has no docstring\ntests/helper.py:1: function area has no docstring\n"
+    )
+    done = docstring(cli, "--check", tmp_path / "test_a.py")
+    assert (done.code, done.err) == (
+        0,
+        "no docstring is missing in 0 files (1 test left out; --tests takes tests too)\n",
     )
     assert found("--magic") == "b.py:3: method A.__init__ has no docstring\n"
     assert found("--private") == "b.py:4: method A._b has no docstring\n"

@@ -118,6 +118,8 @@ def test_a_chat_is_told_the_style(model: Model, style: Style) -> None:
     said, _ = chat(request(OWN), model, style)
     name = {"google": "Google", "numpy": "NumPy", "sphinx": "Sphinx"}[style]
     assert f"describe its parameters and what it returns in the\n{name}" in said
+    said, _ = chat(request("class A: pass\n", 1), model, style)
+    assert "with no list of parameters" in said
 
 
 def test_code_that_is_too_long_for_a_chat_is_cut_at_its_end(model: Model) -> None:

@@ -32,9 +32,10 @@ _TYPES = re.compile(rf"[ \t\f]*#[ \t]*type:[ \t]*\([^\r\n]*{_END}")
 # a signature's types in a comment: it counts directly behind the header alone (PEP 484)
 _COMMENTS = re.compile(rf"(?:[ \t\f]*#[^\r\n]*{_END})+")
 _PREAMBLE = re.compile(rf"(?:#![^\r\n]*{_END})?(?:[ \t\f]*#[^\r\n]*coding[:=][^\r\n]*{_END})?")
+_KINDS: list[type[ast.AST]] = [*ast.stmt.__subclasses__(), ast.ExceptHandler, ast.match_case]
 _BLOCKS = {
     kind: tuple(name for name in kind._fields if name in ("body", "handlers", "orelse", "finalbody", "cases"))
-    for kind in (*ast.stmt.__subclasses__(), ast.ExceptHandler, ast.match_case)
+    for kind in _KINDS
 }
 # in which fields of a node statements stand, in the order of the text
 _SKIPPED = {"overload", "override", "setter", "deleter"}

@@ -32,7 +32,7 @@ _CODE = re.compile(
     r"|from [\w.]+ import |if .*:$|for \w+ in .*:$|(?:self|cls)\.\w+ ?=|@\w+|#!|print\("
 )
 _DANGLING = {
-    "a", "an", "and", "are", "as", "at", "be", "by", "for", "from", "if", "in", "into", "is", "it's", "of", "on", "or",
+    "a", "an", "and", "are", "as", "at", "be", "by", "for", "from", "if", "in", "into", "is", "of", "on", "or",
     "that", "the", "to", "was", "when", "where", "which", "whose", "with", "without",
 }  # fmt: skip
 # no sentence ends with one of these

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from codellama import prompts, window
+from codellama import prompts, sections, window
 from codellama.dialog import Message, Prompt
 from codellama.docstrings import Request
 from codellama.errors import CapabilityError, ContextError, InputError, NoCompletionError
@@ -67,6 +67,8 @@ def chat(request: Request, model: Model, max_tokens: int, style: Style) -> Quest
     code = head.rpartition("\n")[0] + body[3:] if request.before else body[3:]
     code = code.strip("\n")
     named = request.definition
+    # a class, a module or a property has no parameters to describe
+    style = Style.PLAIN if sections.signature(named).empty else style
     title = "module" if named.kind == "module" else f"{named.kind} `{named.name}`"
     whole = True
     while True:

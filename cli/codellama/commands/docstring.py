@@ -17,17 +17,14 @@ from codellama.style import Style
 if TYPE_CHECKING:
     import ast
 
-    from codellama.backends.base import Backend
     from codellama.changes import Lines
-    from codellama.console import Console, ProgressLine
+    from codellama.commands.scribe import Scribe
+    from codellama.console import Console
     from codellama.definitions import Definition, Selection
-    from codellama.dialog import Need, Sampling
-    from codellama.docstrings import Reply, Request
+    from codellama.dialog import Need
     from codellama.source import Source
 
 EXAMPLE = "codellama docstring src/"
-MAX_TOKENS = 96
-# for a sentence or two
 _STDIN = Path("-")
 
 
@@ -52,59 +49,6 @@ class _Tally:
         if found:
             return ExitCode.HOOK_CHANGED
         return self.failure.exit_code if self.failure else ExitCode.DONE
-
-
-@dataclass
-class _Scribe:
-    """Asks a model for docstrings, as long as there is time and the number allowed is not reached."""
-
-    backend: Backend
-    sampling: Sampling
-    deadline: float
-    # by time.monotonic
-    most: float
-    # docstrings to ask for yet
-    line: ProgressLine
-    style: Style
-    chats: bool = False
-    # True: it is asked in a chat, since it cannot infill
-    where: str = ""
-    cut: int = 0
-    # definitions of which the model did not see the end
-
-    def __call__(self, request: Request) -> Reply | None:
-        from codellama import answers, prose, questions
-        from codellama.dialog import FinishReason
-        from codellama.docstrings import Reply
-
-        if self._late() or (not request.begun and self.most < 1) or (request.begun and self.chats):
-            return None
-        self.most -= not request.begun
-        most_tokens = self.sampling.max_tokens or MAX_TOKENS
-        if self.chats:
-            question = questions.chat(request, self.backend.model, most_tokens, self.style)
-        else:
-            question = questions.infill(request, self.backend.model, most_tokens)
-        self.cut += not question.whole
-        said, text, tokens = answers.Collector(), "", 0
-
-        def ended() -> bool:
-            return prose.unfenced(text)[1] if self.chats else not request.begun and prose.ended(text)
-
-        stream = self.backend.stream(question.prompt, self.sampling, lambda: ended() or self._late())
-        for chunk in answers.report(stream, self.line.update):
-            said.add(chunk)
-            text += chunk.text
-            tokens += len(chunk.ids)
-            self.line.show(f"{self.where}: {request.definition.title}", tokens, unit="tokens")
-        [answer] = said.answers()
-        complete = ended() or answer.finish_reason is FinishReason.STOP
-        if not complete and self._late():
-            return None
-        return Reply(prose.unfenced(text)[0] if self.chats else text, complete)
-
-    def _late(self) -> bool:
-        return monotonic() > self.deadline
 
 
 @with_shared
@@ -172,8 +116,9 @@ def docstring(
         raise InputError("standard input stands alone: leave out - or the files")
     options, tally = shared.load_options(run), _Tally()
     stdin = source.read_stdin(console.stdin) if paths == [_STDIN] else None
-    files = [_STDIN] if stdin else [path for path in walk.python_files(paths) if tests or not project.is_test(path)]
-    touched = None
+    given = [_STDIN] if stdin else walk.python_files(paths)
+    files = given if tests or stdin else [path for path in given if not project.is_test(path)]
+    touched, tests_left = None, len(given) - len(files)
     if changed or staged or since is not None:
         if stdin:
             raise InputError("git knows nothing of standard input: leave --changed and --since out")
@@ -181,6 +126,8 @@ def docstring(
         files = [path for path in files if touched[path].spans]
     found = _find(console, files, stdin, Selection(modules, private, magic), touched or {}, tally, named=check)
     total, among = sum(each.missing for each in found), f"in {_count(len(files), 'file')}"
+    if tests_left == len(given) > 0:
+        among += f" ({_count(tests_left, 'test')} left out; --tests takes tests too)"
     if check or not total:
         if stdin and not check:
             outputs.show(console, stdin.raw.decode("utf-8"), stdin, "python")
@@ -188,6 +135,7 @@ def docstring(
         raise typer.Exit(tally.code(found=total > 0))
     # 0.05 s that a hook with nothing to do goes without
     from codellama import questions
+    from codellama.commands.scribe import MAX_TOKENS, Scribe
 
     try:
         # one that was not asked for is to infill
@@ -207,7 +155,7 @@ def docstring(
         with console.progress(model.name) as line:
             deadline = float("inf") if timeout is None else began + timeout
             most = float("inf") if max_functions is None else max_functions
-            scribe = _Scribe(backend, sampling, deadline, most, line, style, chats)
+            scribe = Scribe(backend, sampling, deadline, most, line, style, chats)
             for number, each in enumerate(found, 1):
                 scribe.where = f"{each.path} ({number} of {len(found)})"
                 _fill(console, each, scribe, tally, diff=diff)
@@ -277,7 +225,7 @@ def _find(
     return found
 
 
-def _fill(console: Console, found: _Found, scribe: _Scribe, tally: _Tally, *, diff: bool) -> None:
+def _fill(console: Console, found: _Found, scribe: Scribe, tally: _Tally, *, diff: bool) -> None:
     """Fill one file, and write or print it. What keeps it from that is told, and the next one can go on."""
     from codellama import docstrings, edit, project
     from codellama.commands import outputs
@@ -312,7 +260,7 @@ def _fill(console: Console, found: _Found, scribe: _Scribe, tally: _Tally, *, di
     tally.filled += len(outcome.filled)
 
 
-def _sum_up(console: Console, tally: _Tally, scribe: _Scribe) -> None:
+def _sum_up(console: Console, tally: _Tally, scribe: Scribe) -> None:
     parts = [_count(tally.filled, "docstring") + (f" in {_count(tally.changed, 'file')}" if tally.changed else "")]
     parts += [f"{tally.skipped} skipped"] if tally.skipped else []
     parts += [f"{tally.left} left for another run"] if tally.left else []
