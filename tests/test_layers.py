@@ -41,7 +41,15 @@ LAYERS: list[set[str]] = [
         "indentation",
         "holes",
         "window",
+        "definitions",
         "docstrings",
+        "changes",
+        "gate",
+        "project",
+        "prose",
+        "questions",
+        "sections",
+        "walk",
         "source",
         "edit",
         "blocks",
@@ -66,7 +74,7 @@ LAYERS: list[set[str]] = [
         "lexis",
         "sanitiser",
     },
-    {"dialog", "errors"},
+    {"dialog", "errors", "style"},
 ]
 
 
@@ -97,6 +105,7 @@ def running(*arguments: str) -> str:
         ["prompt", "show", "chat", "hello"],
         ["complete", "--dry-run", "x = "],
         ["infill", "--dry-run", f"{__file__}:1"],
+        ["docstring", "--check", "--modules", __file__],
     ],
     ids=" ".join,
 )

@@ -13,6 +13,7 @@ from typer.exceptions import TyperException
 from codellama import __version__
 from codellama.commands.complete import complete
 from codellama.commands.convert import convert
+from codellama.commands.docstring import docstring
 from codellama.commands.infill import infill
 from codellama.commands.options import Run
 from codellama.commands.prompt import app as prompt_app
@@ -46,6 +47,7 @@ def _options(
 
 app.command("complete")(complete)
 app.command("infill")(infill)
+app.command("docstring")(docstring)
 app.command("convert")(convert)
 app.add_typer(prompt_app, name="prompt")
 

@@ -88,6 +88,12 @@ def render(template: str, tokenizer: Tokenizer | None, **values: Any) -> Prompt:
     return _assemble(f"{template}.jinja", stream, tokenizer)
 
 
+def question(template: str, **values: str) -> str:
+    """The text that a template makes of values, for a message: a string, so that nothing in it is a control piece."""
+    jinja = _environment().get_template(f"{template}.jinja")
+    return "".join(map(str, jinja.root_render_func(jinja.new_context(values))))
+
+
 def directory() -> Path:
     """Where the templates lie: inside the installed package, or beside `cli/` in a checkout."""
     package = Path(__file__).parent

@@ -64,18 +64,26 @@ def parses(text: str, language: str) -> bool | None:
     """
     if language == "python":
         try:
-            with warnings.catch_warnings():
-                # of invalid escapes and the like: they would be printed, and under -W error be raised
-                warnings.simplefilter("ignore")
-                ast.parse(text)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            # ValueError: NUL, a lone surrogate; the last two: CPython 3.11 on "x.a.a…" and "- - - …"
+            tree(text)
+        except SyntaxError:
             return False
         return True
     parser = _parser(language)
     if parser is None:
         return None
     return not parser.parse(text.encode("utf-8", "replace")).root_node.has_error
+
+
+def tree(text: str, *, type_comments: bool = False) -> ast.Module:
+    """The syntax tree of a Python file. Raises SyntaxError, also for nesting beyond what the parser takes."""
+    try:
+        with warnings.catch_warnings():
+            # of invalid escapes and the like: they would be printed, and under -W error be raised
+            warnings.simplefilter("ignore")
+            return ast.parse(text, type_comments=type_comments)
+    except (ValueError, RecursionError, MemoryError) as error:
+        # ValueError: NUL, a lone surrogate; the last two: CPython 3.11 on "x.a.a…" and "- - - …"
+        raise SyntaxError(str(error) or "it is nested too deeply") from None
 
 
 @cache

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from codellama.holes import Hole
     from codellama.infill import Fill, Framed
     from codellama.models import Model
-    from codellama.source import Source
 
 EXAMPLE = "codellama infill app.py:42"
 _CUT_ONLY = frozenset({"complete_lines", "indent", "line_end"})
@@ -227,6 +226,7 @@ def _give(
 ) -> None:
     """Write and print what was asked for. What cannot be written is printed all the same."""
     from codellama import answers, edit, holes
+    from codellama.commands.outputs import show
 
     source = given.source
     splices = [edit.Splice(gap.start, gap.end, each.text) for gap, each in zip(given.gaps, filled, strict=True)]
@@ -252,9 +252,9 @@ def _give(
             answers.as_json(model, made, sampling, said, file=source.name, language=given.language, cut=cut)
         )
     elif diff:
-        _show(console, edit.unified(source, new), source, "diff")
+        show(console, edit.unified(source, new), source, "diff")
     elif whole or (len(filled) > 1 and (failure or not write)):
-        _show(console, new.decode("utf-8", "surrogateescape"), source, given.language)
+        show(console, new.decode("utf-8", "surrogateescape"), source, given.language)
     elif failure or not write:
         _show_fill(console, filled[0])
     if failure:
@@ -272,14 +272,3 @@ def _show_fill(console: Console, filled: _Filled) -> None:
         preview.show(console, preview.Preview(hole.prefix, filled.text, hole.suffix, hole.language))
     else:
         console.write(filled.text)
-
-
-def _show(console: Console, text: str, source: Source, language: str) -> None:
-    """`text`: bytes of a file or a diff; those that are no UTF-8 are lone surrogates, which a pipe gets as bytes."""
-    from codellama.display import open_display
-
-    if console.stdout_tty:
-        encoding = "utf-8-sig" if source.bom else source.encoding
-        text = text.encode("utf-8", "surrogateescape").decode(encoding, "replace")
-    with open_display(console, language=language) as display:
-        display.push(text)

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 MOST_CANDIDATES = 64
 DEMONSTRATION = "a built-in demonstration answers, not Code Llama; to get that: README, Getting a model; then -m 7b"
+UNASKED = (
+    "there is no model but the built-in demonstration, which writes where it is asked for alone (-m tiny); to get Code "
+    "Llama: README, Getting a model"
+)
 
 
 def open_local(model: Model, options: LoadOptions, tokens: int) -> Backend:
@@ -83,13 +87,20 @@ class Shared:
     def apply_quiet(self, run: Run) -> None:
         run.console.quiet = run.console.quiet or self.quiet
 
-    def find_model(self, run: Run, need: Need | None = None, *, absent_ok: bool = False) -> Model:
-        """The model asked for, able to do what is needed. Raises InputError, or CapabilityError before it loads."""
+    def find_model(
+        self, run: Run, need: Need | None = None, *, absent_ok: bool = False, demonstration_ok: bool = True
+    ) -> Model:
+        """The model asked for, able to do what is needed. Raises InputError, or CapabilityError before it loads.
+
+        `demonstration_ok`: whether the built-in one will do where none was asked for.
+        """
         from codellama import models
 
         asked = run.settings.pick("model", self.model)
         # one that is not here is asked too what it can do: nobody should fetch it to be told that it cannot
         model = models.choose(asked, run.settings, run.console.environ, need, absent_ok=True)
+        if asked is None and model.demonstration and not demonstration_ok:
+            raise InputError(UNASKED)
         if asked is None and model.demonstration:
             run.console.note(DEMONSTRATION)
         model = model.insist(self.insist)

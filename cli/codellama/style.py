@@ -1,0 +1,13 @@
+"""The styles of docstrings. By itself, since the command line names them before the core is imported."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Style(StrEnum):
+    PLAIN = "plain"
+    # prose alone
+    GOOGLE = "google"
+    NUMPY = "numpy"
+    SPHINX = "sphinx"
