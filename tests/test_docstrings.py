@@ -164,6 +164,17 @@ def test_f36_an_encoding_that_shifts_is_refused_whole() -> None:
     assert (outcome.new, len(outcome.skipped)) == (raw, 2)
 
 
+def test_one_that_fails_the_proof_does_not_take_the_others_along() -> None:
+    """A docstring above the second line would move the cookie where Python does not look for it."""
+    raw = b"\n# coding: latin-1\n" + b"".join(b"def n%d():\n    return '\xe9'\n" % number for number in range(5))
+    outcome = filled(raw, "Look at the accents.", *(f"Return accent {number} of them." for number in range(5)))
+    assert [(skip.definition.number, skip.reason[:35]) for skip in outcome.skipped] == [
+        (0, "the new text is refused, since with")
+    ]
+    assert (len(outcome.filled), outcome.new.count(b"Return accent")) == (5, 5)
+    assert outcome.new.startswith(b"\n# coding: latin-1\n")
+
+
 def test_the_model_sees_the_definition_and_what_was_filled_before() -> None:
     seen: list[Request] = []
 

@@ -105,6 +105,7 @@ def running(*arguments: str) -> str:
         ["prompt", "show", "chat", "hello"],
         ["complete", "--dry-run", "x = "],
         ["infill", "--dry-run", f"{__file__}:1"],
+        ["docstring", "--check", "--modules", __file__],
     ],
     ids=" ".join,
 )

@@ -32,6 +32,10 @@ def made(template: str, tokenizer: Tokenizer | None, values: dict[str, Any]) -> 
 def test_case_file(file: Path) -> None:
     """The text in every place; the ids where the tokenizer's model is at hand."""
     case = json.loads(file.read_text(encoding="utf-8"))
+    if file.parent.name == "docstring":
+        # the text of a message; the chat formats' own cases pin what becomes of one
+        assert prompts.question("docstring", **case["values"]) == case["text"]
+        return
     prompt = made(file.parent.name, None, case["values"])
     assert prompt.text == case["text"]
     assert not prompt.has_ids

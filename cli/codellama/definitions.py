@@ -32,6 +32,11 @@ _TYPES = re.compile(rf"[ \t\f]*#[ \t]*type:[ \t]*\([^\r\n]*{_END}")
 # a signature's types in a comment: it counts directly behind the header alone (PEP 484)
 _COMMENTS = re.compile(rf"(?:[ \t\f]*#[^\r\n]*{_END})+")
 _PREAMBLE = re.compile(rf"(?:#![^\r\n]*{_END})?(?:[ \t\f]*#[^\r\n]*coding[:=][^\r\n]*{_END})?")
+_BLOCKS = {
+    kind: tuple(name for name in kind._fields if name in ("body", "handlers", "orelse", "finalbody", "cases"))
+    for kind in (*ast.stmt.__subclasses__(), ast.ExceptHandler, ast.match_case)
+}
+# in which fields of a node statements stand, in the order of the text
 _SKIPPED = {"overload", "override", "setter", "deleter"}
 # by the last name of a decorator: documented by what they belong to. ruff takes `override` so too
 
@@ -171,8 +176,8 @@ def _definition(
 
 def _statements(node: ast.AST) -> list[ast.AST]:
     found: list[ast.AST] = []
-    for name in ("body", "handlers", "orelse", "finalbody", "cases"):
-        found += getattr(node, name, ())
+    for name in _BLOCKS.get(type(node), ()):
+        found += getattr(node, name)
     return found
 
 

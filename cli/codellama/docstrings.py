@@ -221,7 +221,7 @@ def _proved(source: Source, drafts: list[_Draft], skipped: list[Skipped]) -> tup
     good: list[_Draft] = []
     new = source.raw
     # all together; where that fails, which is rare, by halves
-    batches = [drafts]
+    batches = [drafts] if drafts else []
     while batches:
         batch = batches.pop()
         try:
