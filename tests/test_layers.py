@@ -48,6 +48,8 @@ LAYERS: list[set[str]] = [
         "conversation",
         "attachments",
         "history",
+        "recording",
+        "markdown",
         "database",
         "migrations",
         "models",

@@ -10,6 +10,7 @@ import typer
 from typer.exceptions import TyperException
 
 from codellama import __version__
+from codellama.commands.chat import chat
 from codellama.commands.complete import complete
 from codellama.commands.convert import convert
 from codellama.commands.infill import infill
@@ -45,6 +46,7 @@ def _options(
 
 app.command("complete")(complete)
 app.command("infill")(infill)
+app.command("chat")(chat)
 app.command("convert")(convert)
 app.add_typer(prompt_app, name="prompt")
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from codellama import prompts
 from codellama.dialog import Chunk, Message, Prompt
-from codellama.errors import CapabilityError, ContextError
-from codellama.models import CHAT_FORMATS, TINY, Model
+from codellama.errors import ContextError
+from codellama.models import Model
 
 if TYPE_CHECKING:
     from codellama.catalogue import ChatFormat
@@ -57,24 +57,22 @@ class Fit:
 
 def chat_format(model: Model) -> ChatFormat:
     """Raises CapabilityError for a model that does not chat, naming some that do."""
-    if model.chat_format is None:
-        from codellama import catalogue
-
-        able = [name for each in CHAT_FORMATS for name in catalogue.names(chat_format=each)]
-        raise CapabilityError(
-            f"{model.name} does not chat: it has no chat format; models that have one: {', '.join(able)}, {TINY}; "
-            "--as instruct insists"
-        )
+    model.require("chat")
+    assert model.chat_format
     return model.chat_format
 
 
 def render(model: Model, messages: Sequence[Message], tokenizer: Tokenizer | None = None) -> Prompt:
-    """The prompt for the answer to the last message; `tokenizer`: another than the model's own.
+    """The prompt for the answer to the last message, without ids where the model is not on this machine; `tokenizer`:
+    another than its own.
 
     Raises CapabilityError for a model that does not chat, InputError for a message with one of Meta's tags (naming the
     message and the offset) and for a conversation that does not end with a question.
     """
-    return prompts.render(chat_format(model), tokenizer or model.tokenizer, dialog=alternating(messages))
+    template = chat_format(model)
+    if tokenizer is None and model.directory:
+        tokenizer = model.tokenizer
+    return prompts.render(template, tokenizer, dialog=alternating(messages))
 
 
 def fit(model: Model, messages: Sequence[Message]) -> Fit:
