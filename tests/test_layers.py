@@ -49,6 +49,7 @@ LAYERS: list[set[str]] = [
         "attachments",
         "history",
         "recording",
+        "preferences",
         "markdown",
         "database",
         "migrations",

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from codellama import prompts
+from codellama.blocks import blocks
 from codellama.dialog import Chunk, Message, Prompt
 from codellama.errors import ContextError
 from codellama.models import Model
@@ -158,12 +159,17 @@ def title(question: str) -> str:
 
 
 def as_markdown(title: str, messages: Iterable[tuple[Message, str]]) -> str:
-    """A conversation for reading elsewhere: a heading for each message, below it the message as it is.
+    """A conversation for reading elsewhere: a heading for each message, below it the message as it is. A code block
+    that it leaves open is closed, since it would swallow the rest.
 
     Each message comes with what to say beside its role, a model's name or a time; "": nothing.
     """
-    parts = [f"# {title}\n" if title else ""]
+    parts = [f"# {title}\n"] if title else []
     for message, aside in messages:
         text = message.content if message.content.endswith("\n") else message.content + "\n"
+        last = next(iter(blocks(text)[::-1]), None)
+        if last and not last.closed:
+            fence = re.search("`{3,}|~{3,}", text[last.start :])
+            text += f"{fence[0] if fence else ''}\n"
         parts.append(f"## {message.role.capitalize()}{f' ({aside})' if aside else ''}\n\n{text}")
-    return "\n".join(filter(None, parts))
+    return "\n".join(parts)
