@@ -25,11 +25,13 @@ def set_switch(path: Path, key: str, on: bool) -> None:
         raise CodellamaError(f"{path}: cannot be written: {error.strerror}") from None
     file = source.read_file(path)
     value = "true" if on else "false"
-    # the file is flat: `read` knows no tables
-    there = re.search(rf"^[ \t]*(?:{key}|\"{key}\"|'{key}')[ \t]*=[ \t]*(true|false)\b", file.text, flags=re.M)
+    # before the first table, whose keys are others
+    table = re.search(r"^[ \t]*\[", file.text, flags=re.M)
+    end = table.start() if table else len(file.text)
+    there = re.search(rf"^[ \t]*(?:{key}|\"{key}\"|'{key}')[ \t]*=[ \t]*(true|false)\b", file.text[:end], flags=re.M)
     if there:
         splice = edit.Splice(there.start(1), there.end(1), value)
     else:
-        newline = "" if not file.text or file.text.endswith("\n") else "\n"
-        splice = edit.Splice(len(file.text), len(file.text), f"{newline}{key} = {value}\n")
+        newline = "" if not file.text[:end] or file.text[:end].endswith("\n") else "\n"
+        splice = edit.Splice(end, end, f"{newline}{key} = {value}\n")
     edit.write(file, edit.apply(file, [splice]))

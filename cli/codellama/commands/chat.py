@@ -84,10 +84,12 @@ def chat(
         run, temperature=0.2, top_p=0.95, max_tokens=None,
     )  # fmt: skip
     options = shared.load_options(run)
-    history, before, past = _history(run, continued=continued, cid=cid, no_history=no_history)
+    history, before = _history(run, continued=continued, cid=cid, no_history=no_history)
+    past: tuple[Saved, ...] = ()
     if before:
         if system is not None:
             raise InputError("--system begins a conversation: leave it out to go on with one")
+        past = history.messages(before.id)
         shared = replace(shared, model=shared.model or before.model)
     model = shared.find_model(run, "chat", absent_ok=dry_run)
     messages = [saved.message for saved in (*past, *fresh)]
@@ -105,28 +107,28 @@ def chat(
     )  # fmt: skip
     recording = Recording(
         history, fresh, answer, conversation.title(question or asked),
-        models.handle(model, run.settings, console.environ), before.id if before and history.kept else None,
+        models.handle(model, run.settings, console.environ), before.id if before else None,
     )  # fmt: skip
     extract_which: Extract = "first" if extract else "last" if extract_last else None
     _give(console, backend, _Request(fit, sampling, recording, extract_which, as_json))
 
 
-def _history(
-    run: Run, *, continued: bool, cid: int | None, no_history: bool
-) -> tuple[History, Conversation | None, tuple[Saved, ...]]:
-    """Where the answer is to be kept, and the conversation that goes on, with its messages."""
+def _history(run: Run, *, continued: bool, cid: int | None, no_history: bool) -> tuple[History, Conversation | None]:
+    """Where the answer is to be kept, and the conversation that goes on."""
     from codellama.history import History
 
     if continued and cid is not None:
         raise InputError("--continue and --cid exclude each other: choose one")
-    keep = not no_history and run.settings.pick("history", default=True)
     go_on = continued or cid is not None
-    history = History.open(run.settings.history, run.console.warn) if keep or go_on else History.nowhere()
+    path = run.settings.history
+    if not no_history and run.settings.pick("history", default=True):
+        history = History.open(path, run.console.warn)
+    else:
+        history = History.nowhere(path if go_on else None)
     before = None if not go_on else history.last() if cid is None else history.conversation(cid)
     if go_on and before is None:
         raise InputError("there is no conversation to go on with: leave out --continue")
-    past = history.messages(before.id) if before else ()
-    return history if keep else History.nowhere(), before, past
+    return history, before
 
 
 def _fit(console: Console, model: Model, messages: Sequence[Message], sampling: Sampling, *, drop_oldest: bool) -> Fit:
