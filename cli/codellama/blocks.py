@@ -175,7 +175,11 @@ class Lines:
                 self._fence = _Fence(mark, indent, self.info)
                 leaf = True
                 break
-            elif _HEADING.match(rest) or (paragraph and _UNDERLINE.match(rest)) or _RULE.match(rest):
+            elif paragraph and _UNDERLINE.match(rest):
+                # it makes a heading of the paragraph
+                self._paragraph = False
+                return
+            elif _HEADING.match(rest) or _RULE.match(rest):
                 leaf = True
                 break
             elif item := _item(line, rest, indent, interrupts=paragraph):
