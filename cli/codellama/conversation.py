@@ -82,10 +82,10 @@ def fit(model: Model, messages: Sequence[Message]) -> Fit:
 
 
 def drop_oldest(model: Model, messages: Sequence[Message], room: int = 1) -> Fit:
-    """The prompt of a conversation without its oldest questions and their answers, as few as leave `room` tokens for
-    the answer; `dropped` names them. The system message and the last question stay.
+    """The prompt of a conversation without its oldest questions and their answers; `dropped` names them.
 
-    Raises ContextError where these alone are too long, and as `render` does.
+    As few go as leave `room` tokens for the answer, at most all but the last question; the system message stays.
+    Raises ContextError where these alone leave no room at all, and as `render` does.
     """
     system = [message for message in messages[:1] if message.role == "system"]
     rest = messages[len(system) :]
@@ -96,8 +96,10 @@ def drop_oldest(model: Model, messages: Sequence[Message], room: int = 1) -> Fit
     for start in starts:
         made = replace(fit(model, [*system, *rest[start:]]), dropped=tuple(rest[:start]))
         if made.left >= room:
-            return made
-    raise too_long(model, made)
+            break
+    if not made.fits:
+        raise too_long(model, made)
+    return made
 
 
 def too_long(model: Model, made: Fit, way_out: str = "shorten it, or take another model") -> ContextError:
@@ -167,9 +169,9 @@ def as_markdown(title: str, messages: Iterable[tuple[Message, str]]) -> str:
     parts = [f"# {title}\n"] if title else []
     for message, aside in messages:
         text = message.content if message.content.endswith("\n") else message.content + "\n"
-        last = next(iter(blocks(text)[::-1]), None)
-        if last and not last.closed:
-            fence = re.search("`{3,}|~{3,}", text[last.start :])
-            text += f"{fence[0] if fence else ''}\n"
+        last = blocks(text + "#\n")[-1:]
+        # one in a list or a quote ends with it
+        if last and last[0].end > len(text) and (fence := re.search("`{3,}|~{3,}", text[last[0].start :])):
+            text += fence[0] + "\n"
         parts.append(f"## {message.role.capitalize()}{f' ({aside})' if aside else ''}\n\n{text}")
     return "\n".join(parts)
