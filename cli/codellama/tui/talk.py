@@ -1,0 +1,214 @@
+"""A conversation under way: what was said, who answers, and where it is kept. It knows nothing of a screen.
+
+`ask` and what changes the past are for the thread of the screen, while nothing is generated; `run` is for the one
+thread that generates. What was said is written to the history as it comes, from that thread: a disk that is slow holds
+up no key. To change the past begins a new conversation there, which branches off the old one; the old one stays.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from codellama import conversation
+from codellama.attachments import Attachment, Place
+from codellama.backends.base import Backend
+from codellama.conversation import Fit
+from codellama.dialog import Chunk, FinishReason, Message, Sampling
+from codellama.errors import CodellamaError
+from codellama.history import History, Saved
+from codellama.memory import QUANTISED, Plan
+from codellama.models import Model
+
+ROOM = 256
+# tokens that an answer should have; where a conversation leaves fewer, the user is asked
+_SAVED = 2.0
+# seconds between two writings of an answer that comes
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A question that is to be answered."""
+
+    fit: Fit
+    sampling: Sampling
+    backend: Backend
+
+
+@dataclass
+class Talk:
+    backend: Backend
+    sampling: Sampling
+    history: History
+    precision: str = ""
+    device: str = ""
+    system: str = ""
+    said: list[Saved] = field(default_factory=list)
+    # questions and answers
+    places: list[Place] = field(default_factory=list)
+    # files that were attached, the last one last
+    id: int | None = None
+    # in the history; None: nothing of it is there yet
+    parent: int | None = None
+    # what it branches off; None: nothing
+    skipped: int = 0
+    # of `said`, what is no longer sent: the user let it go where the context was full
+
+    @property
+    def model(self) -> Model:
+        return self.backend.model
+
+    @property
+    def questions(self) -> list[str]:
+        return [saved.content for saved in self.said if saved.role == "user"]
+
+    def take(self, backend: Backend) -> None:
+        """Let a backend answer from now on. Raises CapabilityError where its model does not chat."""
+        conversation.chat_format(backend.model)
+        self.backend = backend
+        self.precision, self.device = placement(backend)
+
+    def messages(self, more: Sequence[Message] = ()) -> list[Message]:
+        """What is sent: the system message, and what was said and not let go."""
+        system = [Message("system", self.system)] if self.system else []
+        return [*system, *(saved.message for saved in self.said[self.skipped :]), *more]
+
+    @property
+    def room(self) -> int:
+        return min(ROOM, self.model.context // 8) or 1
+
+    def fit(self, question: str) -> Fit:
+        """What would be sent. Raises InputError where the chat format cannot carry it."""
+        return conversation.fit(self.model, self.messages([Message("user", question)]))
+
+    def used(self) -> int:
+        """Tokens of what is sent with the next question, but for that itself."""
+        return conversation.fit(self.model, self.messages([Message("user", "")])).used if self.said else 0
+
+    def drop(self, question: str) -> Fit:
+        """Let the oldest go until there is room. Raises ContextError where the rest is too long by itself."""
+        made = conversation.drop_oldest(self.model, self.messages([Message("user", question)]), self.room)
+        self.skipped += len(made.dropped)
+        return made
+
+    def ask(self, question: str, made: Fit) -> Turn:
+        """The question is said; what answers it is the caller's to run."""
+        self.said.append(Saved("user", question, created=time.time()))
+        return Turn(made, self.sampling, self.backend)
+
+    def again(self) -> Turn:
+        """Ask the last question once more, with another seed. Raises InputError where there is none."""
+        last = max((at for at, saved in enumerate(self.said) if saved.role == "user"), default=None)
+        if last is None:
+            raise CodellamaError("there is no question yet")
+        self.cut(last + 1)
+        self.sampling = replace(self.sampling, seed=(self.sampling.seed + 1) % 2**63)
+        return Turn(conversation.fit(self.model, self.messages()), self.sampling, self.backend)
+
+    def cut(self, upto: int) -> None:
+        """Go back to the first `upto` that was said; the history keeps the rest as it was."""
+        self.said = self.said[:upto]
+        self.skipped = min(self.skipped, upto)
+        self.branch()
+
+    def branch(self) -> None:
+        """What comes is kept as a conversation of its own."""
+        self.parent = self.id or self.parent
+        self.id = None
+        self.said = [replace(saved, id=0) for saved in self.said]
+
+    def set_system(self, text: str) -> None:
+        self.system = text
+        if self.said:
+            self.branch()
+
+    def begin(self) -> None:
+        """A new conversation, with the system message of this one."""
+        self.said, self.places, self.id, self.parent, self.skipped = [], [], None, None, 0
+
+    def resume(self, id: int) -> None:
+        """Go on with a conversation of the history. Raises InputError where it is not there."""
+        self.history.conversation(id)
+        every = self.history.messages(id)
+        self.begin()
+        self.id = id
+        self.system = next((saved.content for saved in every if saved.role == "system"), "")
+        self.said = [saved for saved in every if saved.role != "system"]
+
+    def run(self, turn: Turn, cancelled: Callable[[], bool], each: Callable[[Chunk], None]) -> None:
+        """Generate, give each chunk, and keep what comes. Raises what the backend raises; what came before is kept."""
+        self._keep_questions()
+        answer = Saved(
+            "assistant",
+            "",
+            model=turn.backend.model.name,
+            precision=self.precision,
+            chat_format=turn.backend.model.chat_format or "",
+            sampling=turn.sampling,
+        )
+        began = due = time.monotonic()
+        text: list[str] = []
+        tokens = 0
+        reason: FinishReason | None = None
+        place = self._add(answer)
+        try:
+            chunks = turn.backend.stream(turn.fit.prompt, turn.sampling, cancelled)
+            for chunk in conversation.spoken(chunks, turn.backend.model.tokenizer):
+                text.append(chunk.text)
+                tokens += len(chunk.ids)
+                reason = chunk.finish_reason or reason
+                if reason is None and time.monotonic() >= due + _SAVED:
+                    due = time.monotonic()
+                    self.history.replace(place, replace(answer, content="".join(text), tokens=tokens))
+                each(chunk)
+        finally:
+            reason = reason or FinishReason.CANCELLED
+            seconds = time.monotonic() - began
+            done = replace(
+                answer, content="".join(text), tokens=tokens, seconds=seconds, finish_reason=reason, id=place
+            )
+            self.history.replace(place, done)
+            self.said.append(done)
+
+    def _keep_questions(self) -> None:
+        """Put into the history what is not there yet."""
+        if self.id is None:
+            first = next(saved.content for saved in self.said if saved.role == "user")
+            self.id = self.history.start(conversation.title(first), self.model.name, self.parent)
+            if self.system:
+                self.history.add(self.id, Saved("system", self.system))
+        for number, saved in enumerate(self.said):
+            if not saved.id:
+                self.said[number] = replace(saved, id=self.history.add(self.id, saved))
+
+    def _add(self, saved: Saved) -> int:
+        assert self.id is not None
+        return self.history.add(self.id, saved)
+
+    def markdown(self) -> str:
+        """The whole conversation for reading elsewhere."""
+        named = [(saved.message, saved.model) for saved in self.said]
+        title = conversation.title(self.questions[0]) if self.questions else ""
+        system = [(Message("system", self.system), "")] if self.system else []
+        return conversation.as_markdown(title, [*system, *named])
+
+
+def placement(backend: Backend) -> tuple[str, str]:
+    """Precision and device of a backend that has planned them; empty for one that has none."""
+    plan: Plan | None = getattr(backend, "plan", None)
+    if plan is None:
+        return "", ""
+    devices = list(dict.fromkeys(plan.device_map.values()))
+    return QUANTISED[plan.quantisation] if plan.quantisation else plan.dtype, "+".join(devices)
+
+
+def with_attachments(text: str, attached: Sequence[Attachment]) -> str:
+    """A question with the files it is about before it."""
+    return "\n".join([*(each.markdown for each in attached), text])
+
+
+def draft_path(history: Path) -> Path:
+    """Where what was typed and not sent waits for the next time."""
+    return history.with_name("draft.txt")

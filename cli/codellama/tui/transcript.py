@@ -1,0 +1,58 @@
+"""The conversation on the screen. It follows what is new only while the reader is at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Static
+
+from codellama.sanitiser import one_line
+from codellama.tui.question import Question
+from codellama.tui.reply import Reply
+
+WELCOME = """\
+Ask about code. The answer comes from the model on this machine.
+
+  Enter  send        Ctrl+J  new line       Up  earlier questions
+  Esc  stop          Tab  code blocks       Ctrl+P  all commands
+  /file PATH[:A-B]  attach code      /sessions  earlier conversations
+  /help  every key and command"""
+
+
+class Transcript(VerticalScroll):
+    """Questions and answers, one below the other."""
+
+    def __init__(self) -> None:
+        super().__init__(id="transcript", can_focus=False)
+
+    def on_mount(self) -> None:
+        self.anchor()
+
+    @property
+    def questions(self) -> list[Question]:
+        return list(self.query_children(Question))
+
+    @property
+    def replies(self) -> list[Reply]:
+        return list(self.query_children(Reply))
+
+    async def open(self, turns: Sequence[Widget]) -> None:
+        """Show another conversation."""
+        with self.app.batch_update():
+            await self.remove_children()
+            await self.mount_all(turns or [Static(Content(WELCOME), id="welcome")])
+        self.anchor()
+
+    async def add(self, *turns: Widget) -> None:
+        """Add to the end, and go there: whoever asks wants to see the answer."""
+        await self.query_children("#welcome").remove()
+        await self.mount_all(turns)
+        self.anchor()
+
+    async def note(self, text: str, kind: str = "note") -> None:
+        """A line of the program's own."""
+        await self.query_children("#welcome").remove()
+        await self.mount(Static(Content(one_line(text)), classes=f"ending -{kind}"))
