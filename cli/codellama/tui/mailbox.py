@@ -18,12 +18,10 @@ class Burst:
     # the last one; None: nothing was said of it
     finish_reason: FinishReason | None = None
     timings: Timings | None = None
-    error: Exception | None = None
+    error: BaseException | None = None
     # the stream ended with it; the text before it stands
-
-    @property
-    def last(self) -> bool:
-        return self.finish_reason is not None or self.error is not None
+    last: bool = False
+    # True: nothing more comes, and the thread is done
 
 
 class Mailbox:
@@ -39,8 +37,8 @@ class Mailbox:
             Burst(chunk.text, len(chunk.ids), chunk.progress, chunk.finish_reason, chunk.timings)
         )
 
-    def fail(self, error: Exception) -> bool:
-        return self._merge(Burst(error=error))
+    def end(self, error: BaseException | None = None) -> bool:
+        return self._merge(Burst(error=error, last=True))
 
     def take(self) -> Burst:
         with self._lock:
@@ -60,5 +58,6 @@ class Mailbox:
                 new.finish_reason or old.finish_reason,
                 new.timings or old.timings,
                 new.error or old.error,
+                new.last or old.last,
             )
             return False

@@ -12,6 +12,8 @@ class Slash:
     argument: str
     # as the help writes it; "": it takes none
     help: str
+    idle: bool = False
+    # True: it has to wait for the end of an answer
 
     @property
     def required(self) -> bool:
@@ -21,15 +23,15 @@ class Slash:
 COMMANDS = (
     Slash("help", "", "keys and commands"),
     Slash("file", "PATH[:A-B]", "attach a file, or its lines A to B, to the next question"),
-    Slash("system", "[TEXT]", "set the system prompt; without a text show it; `-` removes it"),
-    Slash("model", "[NAME]", "show the model, or go on with another one"),
+    Slash("system", "[TEXT]", "set the system prompt; without a text show it; `-` removes it", idle=True),
+    Slash("model", "[NAME]", "show the model, or go on with another one", idle=True),
     Slash("set", "[NAME=VALUE]", "show or change how answers are drawn, as temperature=0.8"),
-    Slash("retry", "", "answer the last question once more"),
-    Slash("edit", "[N]", "change an earlier question and go on from there"),
+    Slash("retry", "", "answer the last question once more", idle=True),
+    Slash("edit", "[N]", "change an earlier question and go on from there", idle=True),
     Slash("copy", "[all]", "copy the last answer, or the whole conversation"),
     Slash("save", "[PATH]", "write the conversation to a Markdown file"),
-    Slash("new", "", "begin a new conversation"),
-    Slash("sessions", "[WORDS]", "list, search, resume and delete conversations"),
+    Slash("new", "", "begin a new conversation", idle=True),
+    Slash("sessions", "[WORDS]", "list, search, resume and delete conversations", idle=True),
     Slash("theme", "[NAME]", "show or change the colours"),
     Slash("quit", "", "leave; the conversation is kept"),
 )

@@ -17,7 +17,6 @@ from codellama.attachments import Attachment, Place
 from codellama.backends.base import Backend
 from codellama.conversation import Fit
 from codellama.dialog import Chunk, FinishReason, Message, Sampling
-from codellama.errors import CodellamaError
 from codellama.history import History, Saved
 from codellama.memory import QUANTISED, Plan
 from codellama.models import Model
@@ -87,31 +86,27 @@ class Talk:
         """Tokens of what is sent with the next question, but for that itself."""
         return conversation.fit(self.model, self.messages([Message("user", "")])).used if self.said else 0
 
-    def drop(self, question: str) -> Fit:
-        """Let the oldest go until there is room. Raises ContextError where the rest is too long by itself."""
-        made = conversation.drop_oldest(self.model, self.messages([Message("user", question)]), self.room)
-        self.skipped += len(made.dropped)
-        return made
+    def shortened(self, question: str) -> Fit:
+        """What would be sent without the oldest, so that there is room. Raises ContextError where there is none even
+        for the question alone.
+        """
+        return conversation.drop_oldest(self.model, self.messages([Message("user", question)]), self.room)
 
     def ask(self, question: str, made: Fit) -> Turn:
         """The question is said; what answers it is the caller's to run."""
         self.said.append(Saved("user", question, created=time.time()))
+        self.skipped += len(made.dropped)
         return Turn(made, self.sampling, self.backend)
 
     def again(self) -> Turn:
-        """Ask the last question once more, with another seed. Raises InputError where there is none."""
-        last = max((at for at, saved in enumerate(self.said) if saved.role == "user"), default=None)
-        if last is None:
-            raise CodellamaError("there is no question yet")
-        self.cut(last + 1)
-        self.sampling = replace(self.sampling, seed=(self.sampling.seed + 1) % 2**63)
+        """Answer the question that was said last. Raises InputError where the chat format cannot carry it."""
         return Turn(conversation.fit(self.model, self.messages()), self.sampling, self.backend)
 
-    def cut(self, upto: int) -> None:
-        """Go back to the first `upto` that was said; the history keeps the rest as it was."""
-        self.said = self.said[:upto]
-        self.skipped = min(self.skipped, upto)
-        self.branch()
+    def upto(self, count: int) -> Talk:
+        """The conversation as it was after so much was said, to go on otherwise; this one stays as it is."""
+        other = replace(self, said=self.said[:count], places=list(self.places), skipped=min(self.skipped, count))
+        other.branch()
+        return other
 
     def branch(self) -> None:
         """What comes is kept as a conversation of its own."""
@@ -119,21 +114,21 @@ class Talk:
         self.id = None
         self.said = [replace(saved, id=0) for saved in self.said]
 
-    def set_system(self, text: str) -> None:
-        self.system = text
-        if self.said:
-            self.branch()
+    def with_system(self, text: str) -> Talk:
+        """The conversation under another system message, "" being none; this one stays as it is."""
+        other = self.upto(len(self.said)) if self.said else replace(self)
+        other.system = text
+        return other
 
-    def begin(self) -> None:
-        """A new conversation, with the system message of this one."""
-        self.said, self.places, self.id, self.parent, self.skipped = [], [], None, None, 0
+    def fresh(self) -> Talk:
+        """A new conversation under the same system message."""
+        return replace(self, said=[], places=[], id=None, parent=None, skipped=0)
 
     def resume(self, id: int) -> None:
         """Go on with a conversation of the history. Raises InputError where it is not there."""
         self.history.conversation(id)
         every = self.history.messages(id)
-        self.begin()
-        self.id = id
+        self.id, self.parent, self.skipped, self.places = id, None, 0, []
         self.system = next((saved.content for saved in every if saved.role == "system"), "")
         self.said = [saved for saved in every if saved.role != "system"]
 

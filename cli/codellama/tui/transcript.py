@@ -56,3 +56,16 @@ class Transcript(VerticalScroll):
         """A line of the program's own."""
         await self.query_children("#welcome").remove()
         await self.mount(Static(Content(one_line(text)), classes=f"ending -{kind}"))
+
+    async def cut(self, number: int) -> None:
+        """Take away a question, by its number from 1, and all below it."""
+        await self._cut(number, 0)
+
+    async def cut_below(self, number: int) -> None:
+        """Take away all below a question."""
+        await self._cut(number, 1)
+
+    async def _cut(self, number: int, kept: int) -> None:
+        question = next(each for each in self.questions if each.number == number)
+        with self.app.batch_update():
+            await self.remove_children(list(self.children)[self.children.index(question) + kept :])
