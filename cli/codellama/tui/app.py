@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
+from pathlib import Path
 from typing import ClassVar
 
 from textual.app import App, SystemCommand
@@ -21,7 +22,7 @@ from codellama.tui.theme import DARK, LIGHT, THEMES, VARIABLES
 
 class ChatApp(App[None]):
     TITLE = "codellama"
-    CSS_PATH = "codellama.tcss"
+    CSS_PATH = Path(__file__).with_name("codellama.tcss")
     COMMAND_PALETTE_BINDING = "ctrl+p"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+p", "command_palette", "All commands", priority=True, id="palette"),

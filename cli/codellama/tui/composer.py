@@ -54,9 +54,9 @@ class Composer(TextArea):
     """Enter sends; what is pasted is never sent by itself, and keeps its indentation."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "send", "Send", priority=True, id="send"),
-        Binding("ctrl+j,shift+enter,alt+enter", "newline", "New line", priority=True, id="newline"),
-        Binding("tab", "complete", "Complete", show=False, priority=True, id="complete"),
+        Binding("enter", "send", "Send", id="send"),
+        Binding("ctrl+j,shift+enter,alt+enter", "newline", "New line", id="newline"),
+        Binding("tab", "complete", "Complete a command; go to the code blocks", id="complete"),
     ]
 
     @dataclass
@@ -69,9 +69,16 @@ class Composer(TextArea):
 
         reason: str
 
-    def __init__(self, suggestions: Suggestions) -> None:
+    def __init__(self, suggestions: Suggestions, keys: Mapping[str, str]) -> None:
+        """`keys`: for actions, where they have other keys than here."""
         super().__init__(compact=True, highlight_cursor_line=False, placeholder=PLACEHOLDER, id="composer")
         self.cursor_blink = False
+        own = [binding for binding in self.BINDINGS if isinstance(binding, Binding)]
+        self._keys = {
+            key.strip(): binding.action
+            for binding in own
+            for key in keys.get(binding.id or "", binding.key).split(",")
+        }
         self.suggestions = suggestions
         self.names: Mapping[str, Sequence[str]] = {}
         # what the commands that take a name may be given
@@ -83,6 +90,15 @@ class Composer(TextArea):
         # what was typed before one was recalled
         self._silent = False
         # True: what changes now was not typed
+
+    async def _on_key(self, event: events.Key) -> None:
+        # Textual runs a binding's action when the key has gone up to the application, and with priority even before
+        # the keys that are still in the widget's queue: what is typed fast would be sent without its end
+        action = self._keys.get(event.key)
+        if action:
+            event.stop()
+            event.prevent_default()
+            await self.run_action(action)
 
     def put(self, text: str) -> None:
         """Show a text, with the cursor at its end. What hides in it is made visible."""

@@ -44,6 +44,7 @@ _TWICE = 2.0
 
 
 class ChatScreen(Asking):
+    AUTO_FOCUS = "#composer"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "back", "Stop", id="stop"),
         Binding("ctrl+c", "interrupt", "Stop, twice: leave", priority=True, id="interrupt"),
@@ -72,10 +73,13 @@ class ChatScreen(Asking):
             yield Static(id="attached")
             with Horizontal(id="box"):
                 yield Static("❯", id="mark")
-                yield Composer(suggestions)
+                yield Composer(suggestions, self.tools.settings.pick("keys", default={}))
             yield Status()
 
     async def on_mount(self) -> None:
+        # first, so that no key is lost that is pressed meanwhile
+        self.composer.put(self._text)
+        self.composer.focus()
         self.composer.names = {
             "model": _models(self.tools.settings.models),
             "set": [f"{name}=" for name in SETTABLE],
@@ -85,8 +89,6 @@ class ChatScreen(Asking):
         await self._open(self.talk)
         for note in self.talk.backend.notes:
             await self.transcript.note(note)
-        self.composer.put(self._text)
-        self.composer.focus()
 
     async def _open(self, talk: Talk) -> None:
         """Show a conversation."""
