@@ -34,9 +34,11 @@ class Attachment:
     def name(self) -> str:
         """`app.py`, `app.py:3`, `app.py:3-9`."""
         first, last = self.place.first, self.place.last
+        # a name that is not UTF-8 has lone surrogates
+        path = str(self.place.path).encode("utf-8", "backslashreplace").decode()
         if first is None:
-            return str(self.place.path)
-        return f"{self.place.path}:{first}" + (f"-{last}" if last != first else "")
+            return path
+        return f"{path}:{first}" + (f"-{last}" if last != first else "")
 
     @property
     def markdown(self) -> str:

@@ -1,18 +1,19 @@
 """Code fences in Markdown: whole, and in a text that grows.
 
 CommonMark 0.31 decides line by line where a fence begins and ends, so that one reader serves both: `blocks` reads a
-whole text, a `Reader` is pushed what comes. It knows what bears on fences: block quotes, list items, paragraphs (with
-lazy lines) and indented code. HTML blocks it takes for text, as markdown-it does with `html` off: what a model fences
-between `<details>` and `</details>` is code.
+whole text, a `Reader` is pushed what comes, and `Lines` says of each line what it is. They know what bears on fences:
+block quotes, list items, paragraphs (with lazy lines) and indented code. HTML blocks they take for text, as markdown-it
+does with `html` off: what a model fences between `<details>` and `</details>` is code.
 
-For the full-screen chat: `blocks`, `Block`, and `Reader` with `push`, `blocks`, `settled`.
+For the full-screen chat: `blocks` and `Block`, `Reader` with `push`, `blocks` and `settled`, and `Lines`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|$)")
 _OPENING = re.compile(r"(`{3,})([^`]*)$|(~{3,})(.*)$", re.S)
@@ -102,76 +103,46 @@ class _Fence:
     mark: str
     indent: int
     info: str
-    start: int
+
+    def closed_by(self, line: _Line) -> bool:
+        text = line.rest.strip(" \t")
+        return line.indent <= 3 and len(text) >= len(self.mark) and not text.strip(self.mark[0])
 
 
-@dataclass
-class Reader:
-    """Reads a text that grows. What it says is at any time what `blocks` says of the text so far."""
+Kind = Literal["text", "opening", "code", "closing"]
 
-    settled: int = 0
-    # an offset: what is before it stays as it is displayed, whatever comes (but for link reference definitions). It
-    # is the start of the last block that stands in no other: a paragraph, a fence, or a whole list
+
+@dataclass(slots=True)
+class Lines:
+    """What each line of a Markdown text is, one after another. A copy (`copy.copy`) goes its own way."""
+
+    kind: Kind = "text"
+    # of the line that was read last
+    code: str = ""
+    # of a line of code: without the indentation of fence and containers, and without its end
+    apart: bool = False
+    # whether that line begins a block that is in no other and does not go on with a list
+    info: str | None = None
+    # the info string of the fence that is open; None: none is
     _containers: tuple[_Container, ...] = ()
     _paragraph: bool = False
-    # the last line belongs to one, so that the next may too
+    # the line belongs to one, so that the next may too
     _fence: _Fence | None = None
-    _lines: list[str] = field(default_factory=list)
-    # of the open fence
-    _done: list[Block] = field(default_factory=list)
-    _tail: str = ""
-    # a line that may not be whole
-    _at: int = 0
-    # where it begins
 
-    def push(self, text: str) -> None:
-        self._tail += text
-        *lines, self._tail = _split(self._tail)
-        for line in lines:
-            self._read(line)
-
-    @property
-    def blocks(self) -> tuple[Block, ...]:
-        """All blocks so far; the last may be open, and then has what is there of its last line too."""
-        reader = self
-        if self._tail:
-            reader = replace(self, _lines=self._lines[:], _done=[], _tail="")
-            reader._read(self._tail)
-            return (*self._done, *reader._done, *reader._open())
-        return (*self._done, *self._open())
-
-    @property
-    def code(self) -> bool:
-        """Whether the next line, if the one before it is whole, stands in a fence or closes it."""
-        return self._fence is not None
-
-    def _open(self) -> Iterator[Block]:
-        if self._fence:
-            yield self._block(self._fence, self._at, closed=False)
-
-    def _block(self, fence: _Fence, end: int, *, closed: bool) -> Block:
-        language = _LANGUAGE.match(fence.info)
-        assert language
-        return Block(language[1], fence.info, "".join(self._lines), fence.start, end, closed)
-
-    def _close(self, end: int, *, closed: bool) -> None:
-        if self._fence:
-            self._done.append(self._block(self._fence, end, closed=closed))
-        self._fence = None
-        self._lines = []
-
-    def _read(self, raw: str) -> None:
-        """Take a line with its end."""
-        start, self._at = self._at, self._at + len(raw)
-        text = raw.rstrip("\r\n")
+    def read(self, text: str) -> None:
+        """Take a line, without its end."""
         line = _Line(text)
         matched = self._matching(line)
-        within = matched == len(self._containers)
-        if self._fence and within:
-            self._read_code(line, newline=text != raw)
-            return
-        self._close(start, closed=False)
-        self._read_text(line, start, matched)
+        self.code, self.apart = "", False
+        if self._fence and matched == len(self._containers):
+            if self._fence.closed_by(line):
+                self.kind, self.info, self._fence = "closing", None, None
+            else:
+                line.skip(self._fence.indent)
+                self.kind, self.code = "code", line.rest
+        else:
+            self.kind, self.info, self._fence = "text", None, None
+            self._read_text(line, matched)
 
     def _matching(self, line: _Line) -> int:
         """How many of the containers a line goes on with; what says so is taken."""
@@ -188,21 +159,10 @@ class Reader:
                 return number
         return len(self._containers)
 
-    def _read_code(self, line: _Line, *, newline: bool) -> None:
-        assert self._fence
-        mark = self._fence.mark
-        text = line.rest.strip(" \t")
-        if line.indent <= 3 and len(text) >= len(mark) and not text.strip(mark[0]):
-            self._close(self._at, closed=True)
-            return
-        line.skip(self._fence.indent)
-        self._lines.append(line.rest + "\n" * newline)
-
-    def _read_text(self, line: _Line, start: int, matched: int) -> None:
-        kept = self._containers[:matched]
+    def _read_text(self, line: _Line, matched: int) -> None:
         opened: list[_Container] = []
         paragraph = self._paragraph and matched == len(self._containers)
-        # whether the line may go on with one that stands where this line does
+        # whether the line may go on with the paragraph where it stands itself; else it may only lazily
         leaf = False
         while not line.blank and (indent := line.indent) < 4:
             rest = line.rest.lstrip(" \t")
@@ -211,10 +171,15 @@ class Reader:
                 opened.append(_Container(None))
             elif fence := _OPENING.match(rest):
                 mark, info = (fence[1], fence[2]) if fence[1] else (fence[3], fence[4])
-                self._fence = _Fence(mark, indent, info.strip(" \t"), start)
+                self.kind, self.info = "opening", info.strip(" \t")
+                self._fence = _Fence(mark, indent, self.info)
                 leaf = True
                 break
-            elif _HEADING.match(rest) or (paragraph and _UNDERLINE.match(rest)) or _RULE.match(rest):
+            elif paragraph and _UNDERLINE.match(rest):
+                # it makes a heading of the paragraph
+                self._paragraph = False
+                return
+            elif _HEADING.match(rest) or _RULE.match(rest):
                 leaf = True
                 break
             elif item := _item(line, rest, indent, interrupts=paragraph):
@@ -225,22 +190,80 @@ class Reader:
         else:
             # blank, or indented code where no paragraph goes on
             leaf = line.blank or not self._paragraph or bool(opened)
-        lazy = not leaf and not opened and self._paragraph
-        if lazy:
-            # also where containers did not match: a lazy line
+        if not leaf and not opened and self._paragraph:
+            # the containers stay open, those too that the line does not go on with
             return
-        if matched == 0 and not line.blank and not self._same_list(opened):
-            self.settled = start
+        self.apart = matched == 0 and not line.blank and not self._same_list(opened)
         self._paragraph = not leaf and not line.blank
-        blank_item = bool(opened) and opened[-1].empty
-        if not line.blank or blank_item:
-            kept = tuple(replace(each, empty=False) if each.empty else each for each in kept)
+        kept = self._containers[:matched]
+        if not line.blank or opened:
+            kept = tuple(_Container(each.columns) for each in kept)
         self._containers = (*kept, *opened)
 
     def _same_list(self, opened: list[_Container]) -> bool:
         """Whether a line that goes on with no container begins another item of the list before it."""
         before = self._containers[:1]
         return bool(before and opened and before[0].columns is not None and opened[0].columns is not None)
+
+
+@dataclass(slots=True)
+class Reader:
+    """Reads a text that grows. Its blocks are at any time what `blocks` gives for the text so far."""
+
+    settled: int = 0
+    # an offset: what is before it is displayed the same, whatever comes (but for link reference definitions). It is
+    # the start of the last block that stands in no other: a paragraph, a fence, or a whole list
+    _lines: Lines = field(default_factory=Lines)
+    _done: list[Block] = field(default_factory=list)
+    _code: list[str] = field(default_factory=list)
+    # of the open fence
+    _start: int = 0
+    # of the open fence
+    _tail: str = ""
+    # a line that may not be whole
+    _at: int = 0
+    # where it begins
+
+    def push(self, text: str) -> None:
+        *lines, self._tail = _split(self._tail + text)
+        for line in lines:
+            self._read(line)
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """All blocks so far; the last may be open, and has what is there of its last line too."""
+        reader = self
+        if self._tail:
+            reader = replace(self, _lines=copy(self._lines), _done=self._done[:], _code=self._code[:])
+            reader._read(self._tail)
+        open_block = [] if reader._lines.info is None else [reader._block(reader._lines.info, reader._at)]
+        return (*reader._done, *open_block)
+
+    def _read(self, raw: str) -> None:
+        """Take a line with its end."""
+        start, self._at = self._at, self._at + len(raw)
+        text = raw.rstrip("\r\n")
+        info = self._lines.info
+        self._lines.read(text)
+        kind = self._lines.kind
+        if kind == "code":
+            self._code.append(self._lines.code + "\n" * (text != raw))
+        elif info is not None:
+            end = self._at if kind == "closing" else start
+            self._done.append(self._block(info, end, closed=kind == "closing"))
+        if kind == "opening":
+            self._start, self._code = start, []
+        if self._lines.apart:
+            self.settled = start
+
+    def _block(self, info: str, end: int, *, closed: bool = False) -> Block:
+        return Block(language_of(info), info, "".join(self._code), self._start, end, closed)
+
+
+def language_of(info: str) -> str:
+    """The language that an info string names; "": none."""
+    match = _LANGUAGE.match(info)
+    return match[1] if match else ""
 
 
 def blocks(markdown: str) -> tuple[Block, ...]:

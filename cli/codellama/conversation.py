@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from codellama import prompts
+from codellama.blocks import blocks
 from codellama.dialog import Chunk, Message, Prompt
-from codellama.errors import CapabilityError, ContextError
-from codellama.models import CHAT_FORMATS, TINY, Model
+from codellama.errors import ContextError
+from codellama.models import Model
 
 if TYPE_CHECKING:
     from codellama.catalogue import ChatFormat
@@ -57,24 +58,22 @@ class Fit:
 
 def chat_format(model: Model) -> ChatFormat:
     """Raises CapabilityError for a model that does not chat, naming some that do."""
-    if model.chat_format is None:
-        from codellama import catalogue
-
-        able = [name for each in CHAT_FORMATS for name in catalogue.names(chat_format=each)]
-        raise CapabilityError(
-            f"{model.name} does not chat: it has no chat format; models that have one: {', '.join(able)}, {TINY}; "
-            "--as instruct insists"
-        )
+    model.require("chat")
+    assert model.chat_format
     return model.chat_format
 
 
 def render(model: Model, messages: Sequence[Message], tokenizer: Tokenizer | None = None) -> Prompt:
-    """The prompt for the answer to the last message; `tokenizer`: another than the model's own.
+    """The prompt for the answer to the last message, without ids where the model is not on this machine; `tokenizer`:
+    another than its own.
 
     Raises CapabilityError for a model that does not chat, InputError for a message with one of Meta's tags (naming the
     message and the offset) and for a conversation that does not end with a question.
     """
-    return prompts.render(chat_format(model), tokenizer or model.tokenizer, dialog=alternating(messages))
+    template = chat_format(model)
+    if tokenizer is None and model.directory:
+        tokenizer = model.tokenizer
+    return prompts.render(template, tokenizer, dialog=alternating(messages))
 
 
 def fit(model: Model, messages: Sequence[Message]) -> Fit:
@@ -83,10 +82,10 @@ def fit(model: Model, messages: Sequence[Message]) -> Fit:
 
 
 def drop_oldest(model: Model, messages: Sequence[Message], room: int = 1) -> Fit:
-    """The prompt of a conversation without its oldest questions and their answers, as few as leave `room` tokens for
-    the answer; `dropped` names them. The system message and the last question stay.
+    """The prompt of a conversation without its oldest questions and their answers; `dropped` names them.
 
-    Raises ContextError where these alone are too long, and as `render` does.
+    As few go as leave `room` tokens for the answer, at most all but the last question; the system message stays.
+    Raises ContextError where these alone leave no room at all, and as `render` does.
     """
     system = [message for message in messages[:1] if message.role == "system"]
     rest = messages[len(system) :]
@@ -97,8 +96,10 @@ def drop_oldest(model: Model, messages: Sequence[Message], room: int = 1) -> Fit
     for start in starts:
         made = replace(fit(model, [*system, *rest[start:]]), dropped=tuple(rest[:start]))
         if made.left >= room:
-            return made
-    raise too_long(model, made)
+            break
+    if not made.fits:
+        raise too_long(model, made)
+    return made
 
 
 def too_long(model: Model, made: Fit, way_out: str = "shorten it, or take another model") -> ContextError:
@@ -160,12 +161,17 @@ def title(question: str) -> str:
 
 
 def as_markdown(title: str, messages: Iterable[tuple[Message, str]]) -> str:
-    """A conversation for reading elsewhere: a heading for each message, below it the message as it is.
+    """A conversation for reading elsewhere: a heading for each message, below it the message as it is. A code block
+    that it leaves open is closed, since it would swallow the rest.
 
     Each message comes with what to say beside its role, a model's name or a time; "": nothing.
     """
-    parts = [f"# {title}\n" if title else ""]
+    parts = [f"# {title}\n"] if title else []
     for message, aside in messages:
         text = message.content if message.content.endswith("\n") else message.content + "\n"
+        last = blocks(text + "#\n")[-1:]
+        # one in a list or a quote ends with it
+        if last and last[0].end > len(text) and (fence := re.search("`{3,}|~{3,}", text[last[0].start :])):
+            text += fence[0] + "\n"
         parts.append(f"## {message.role.capitalize()}{f' ({aside})' if aside else ''}\n\n{text}")
-    return "\n".join(filter(None, parts))
+    return "\n".join(parts)

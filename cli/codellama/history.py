@@ -8,8 +8,6 @@ with a copy in memory of what could still be read, which ends with the program:
 - A disk that fills up later, or a file that breaks later, is noticed at the next write.
 
 The directory is 0700, the file 0600 from its creation. Before a migration the file is copied to `history-vN.db`.
-The journal is SQLite's rollback journal and not a write-ahead log: home directories are shared between machines, where
-a log's shared memory is not, and the file would be damaged (https://sqlite.org/wal.html).
 
 For the full-screen chat: everything public here. All methods may be called from any thread.
 """
@@ -108,11 +106,11 @@ class History:
             return cls(database.read_only(path))
 
     @classmethod
-    def nowhere(cls) -> History:
-        """A history that keeps nothing beyond the program."""
-        from codellama.database import in_memory
+    def nowhere(cls, path: Path | None = None) -> History:
+        """A history that keeps nothing beyond the program; with `path` it begins as a copy of that file."""
+        from codellama import database
 
-        return cls(in_memory())
+        return cls(database.in_memory() if path is None else database.read_only(path))
 
     @property
     def kept(self) -> bool:
@@ -204,6 +202,8 @@ class History:
             db.execute("INSERT INTO message_texts (message_texts) VALUES ('optimize')")
 
         self._write(delete)
+        # and so does the log
+        self._rows("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         return self._safely(lambda db: db.execute(query, values).fetchall())

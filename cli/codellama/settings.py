@@ -2,7 +2,7 @@
 
 `config.toml` lies in the user's configuration directory (CODELLAMA_HOME replaces every directory). Its keys are the
 shared options' names: `model`, `dtype`, `4bit`, `8bit`, `device`, `temperature`, `top_p`, `top_k`, `seed`,
-`max_tokens`, and `context_length` and `history` (false: chats are not kept). For the full-screen chat: `theme`,
+`max_tokens`, `context_length`, and `history` (false: chats are not kept). For the full-screen chat: `theme`,
 `mouse` (false: the terminal keeps it) and the table `keys`, an action's name and its keys.
 """
 
