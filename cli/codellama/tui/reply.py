@@ -10,6 +10,8 @@ from typing import Literal
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
+from textual.geometry import Size
+from textual.reactive import Reactive
 from textual.widgets import Static
 
 from codellama.blocks import Block, Reader
@@ -30,6 +32,9 @@ class Ending:
 
 class Reply(Vertical):
     """Grows with `push`; `end` shows it as a whole once more. Only what is new is rendered."""
+
+    virtual_size = Reactive(Size(0, 0), layout=False)
+    # as in Rows
 
     def __init__(self, text: str = "", ending: Ending | None = None) -> None:
         super().__init__()

@@ -13,6 +13,7 @@ from typing import ClassVar
 from rich.segment import Segment
 from rich.style import Style
 from textual.geometry import Region, Size
+from textual.reactive import Reactive
 from textual.selection import Selection
 from textual.strip import Strip
 from textual.widget import Widget
@@ -28,6 +29,9 @@ class Rows(Widget):
     # the lines' names of styles → component classes
     HEADING = 0
     # rows above the lines
+    virtual_size = Reactive(Size(0, 0), layout=False)
+    # Textual lays out all of the screen a second time where this changes, which the size itself has brought about; that
+    # would double the cost of an answer that grows
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from textual.containers import VerticalScroll
 from textual.content import Content
+from textual.geometry import Size
+from textual.reactive import Reactive
 from textual.widget import Widget
 from textual.widgets import Static
 
@@ -14,16 +16,19 @@ from codellama.tui.question import Question
 from codellama.tui.reply import Reply
 
 WELCOME = """\
-Ask about code. The answer comes from the model on this machine.
+Ask about code. A model on this machine answers.
 
-  Enter  send        Ctrl+J  new line       Up  earlier questions
-  Esc  stop          Tab  code blocks       Ctrl+P  all commands
-  /file PATH[:A-B]  attach code      /sessions  earlier conversations
-  /help  every key and command"""
+  Enter   send                 /file PATH   attach code
+  Ctrl+J  break the line       /sessions    earlier conversations
+  Up      earlier questions    /model       let another model answer
+  Tab     to the code blocks   /help        every key and command"""
 
 
 class Transcript(VerticalScroll):
     """Questions and answers, one below the other."""
+
+    virtual_size = Reactive(Size(0, 0), layout=False)
+    # as in Rows; the scrollbar is always there, so that it changes no width
 
     def __init__(self) -> None:
         super().__init__(id="transcript", can_focus=False)
