@@ -33,7 +33,7 @@ class Ending:
 class Reply(Vertical):
     """Grows with `push`; `end` shows it as a whole once more. Only what is new is rendered."""
 
-    virtual_size = Reactive(Size(0, 0), layout=False)
+    virtual_size = Reactive(Size(0, 0), layout=False, repaint=False)
     # as in Rows
 
     def __init__(self, text: str = "", ending: Ending | None = None) -> None:

@@ -29,8 +29,8 @@ class Rows(Widget):
     # the lines' names of styles → component classes
     HEADING = 0
     # rows above the lines
-    virtual_size = Reactive(Size(0, 0), layout=False)
-    # Textual lays out all of the screen a second time where this changes, which the size itself has brought about; that
+    virtual_size = Reactive(Size(0, 0), layout=False, repaint=False)
+    # Textual lays out and paints the screen a second time where this changes, which the layout has brought about; that
     # would double the cost of an answer that grows
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:

@@ -27,7 +27,7 @@ Ask about code. A model on this machine answers.
 class Transcript(VerticalScroll):
     """Questions and answers, one below the other."""
 
-    virtual_size = Reactive(Size(0, 0), layout=False)
+    virtual_size = Reactive(Size(0, 0), layout=False, repaint=False)
     # as in Rows; the scrollbar is always there, so that it changes no width
 
     def __init__(self) -> None:
