@@ -45,10 +45,9 @@ def reply(tokens: int = TOKENS) -> list[str]:
 class PacedBackend:
     """Says the reply at a steady rate, and notes the CPU time from its first token on."""
 
-    notes = ()
-
     def __init__(self, model: Model) -> None:
         self.model = model
+        self.notes: tuple[str, ...] = ()
         self.began = 0.0
 
     def stream(self, prompt: Prompt, sampling: Sampling, cancelled: Callable[[], bool] = never) -> Iterator[Chunk]:
@@ -82,9 +81,9 @@ def chat(report: Path) -> None:
 
     class Measured(ChatApp):
         def on_ready(self) -> None:
-            self.run_worker(self.watch())
+            self.run_worker(self.wait())
 
-        async def watch(self) -> None:
+        async def wait(self) -> None:
             while not backend.began or self.chat.busy:
                 await asyncio.sleep(0.1)
             await asyncio.sleep(0.5)
@@ -190,8 +189,10 @@ def main() -> None:
     print(f"{TOKENS} tokens in one fence at {RATE}/s: {seconds:.2f} CPU s")
     _, echoes = run("chat", typing=True)
     late = statistics.quantiles(echoes, n=20)[-1]
-    print(f"key to echo meanwhile: median {statistics.median(echoes) * 1000:.0f} ms, 95 % within {late * 1000:.0f} ms "
-          f"({len(echoes)} keys)")
+    print(
+        f"key to echo meanwhile: median {statistics.median(echoes) * 1000:.0f} ms, 95 % within {late * 1000:.0f} ms "
+        f"({len(echoes)} keys)"
+    )
     seconds, _ = run("plain", typing=False)
     print(f"the same in Textual's Markdown at 15 Hz: {seconds:.2f} CPU s")
 

@@ -57,7 +57,7 @@ class Settings:
 
             config = platformdirs.user_config_path("codellama") / "config.toml"
             data = platformdirs.user_data_path("codellama")
-        values = {**_from_file(config), **_from_environment(environ)}
+        values = {**read(config), **_from_environment(environ)}
         return cls(values, data / "models", data / "history" / "history.db", config)
 
     def pick(self, key: str, flag: Any = None, default: Any = None) -> Any:
@@ -66,7 +66,8 @@ class Settings:
         return self.values.get(key, default) if flag is None else flag
 
 
-def _from_file(path: Path) -> dict[str, Any]:
+def read(path: Path) -> dict[str, Any]:
+    """What a config.toml says; nothing where it is not there. Raises InputError for what is unknown."""
     if not path.exists():
         return {}
     import tomllib  # 4 ms

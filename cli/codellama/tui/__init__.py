@@ -34,6 +34,9 @@ def run_chat(
     Raises what `open_backend` raises, InputError where there is no terminal or no such conversation, or where the
     settings name a theme or a key that there is not; all before the screen is taken.
     """
+    from functools import partial
+
+    from codellama import models
     from codellama.errors import CodellamaError
     from codellama.tui.app import ChatApp
     from codellama.tui.asking import Tools
@@ -41,7 +44,8 @@ def run_chat(
     from codellama.tui.terminal import own_terminal
 
     backend = open_backend(None)
-    talk = Talk(backend, sampling, history, system=system)
+    handle = partial(models.handle, settings=settings, environ=console.environ)
+    talk = Talk(backend, sampling, history, handle, system=system)
     talk.take(backend)
     if conversation is not None:
         talk.resume(conversation)

@@ -41,7 +41,9 @@ class ChatApp(App[None]):
         name = pick("theme", default="ansi" if self.no_color else "dark")
         theme = THEMES.get(name, name)
         if theme not in self.available_themes:
-            raise InputError(f"config.toml: no theme {name!r}; there are {', '.join([*THEMES, *self.available_themes])}")
+            raise InputError(
+                f"config.toml: no theme {name!r}; there are {', '.join([*THEMES, *self.available_themes])}"
+            )
         self.theme = theme
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
@@ -61,7 +63,9 @@ class ChatApp(App[None]):
         """What the palette offers: the slash commands, those that need something put into the input."""
         for each in COMMANDS:
             title = f"/{each.name} {each.argument}".rstrip()
-            yield SystemCommand(title, each.help[0].upper() + each.help[1:], partial(self._order, each.name, each.required))
+            yield SystemCommand(
+                title, each.help[0].upper() + each.help[1:], partial(self._order, each.name, each.required)
+            )
 
     async def _order(self, name: str, required: bool) -> None:
         if required:

@@ -70,6 +70,7 @@ class Asking(Screen[None]):
         self._rated = 0.0
         # when the speed was last said
         self._tokens = 0
+        self._reason: FinishReason | None = None
         self._warned = False
 
     @property
@@ -95,7 +96,7 @@ class Asking(Screen[None]):
         try:
             made = talk.fit(question)
             if made.left >= talk.room:
-                await self._send(talk, question, made)
+                await self._send(talk, text, question, made)
             else:
                 self._offer(talk, text, question, made)
         except CodellamaError as error:
@@ -120,20 +121,22 @@ class Asking(Screen[None]):
                 self.composer.put(text)
                 return
             fit = ways[number][1]
-            await self._send(talk, question, fit)
+            await self._send(talk, text, question, fit)
             if fit.dropped:
                 await self.transcript.note(f"the oldest {len(fit.dropped)} messages are no longer sent", "warning")
 
-        self.app.push_screen(Choose(title, [*(way for way, _ in ways), "Stop; the question stays in the input"]), chosen)
+        self.app.push_screen(
+            Choose(title, [*(way for way, _ in ways), "Stop; the question stays in the input"]), chosen
+        )
 
-    async def _send(self, talk: Talk, question: str, made: Fit) -> None:
+    async def _send(self, talk: Talk, text: str, question: str, made: Fit) -> None:
         if self.editing is not None:
             await self.transcript.cut(self.editing)
             self.editing = None
         self.talk = talk
         talk.places += [each.place for each in self.attached]
         self.attach([])
-        turn = talk.ask(question, made)
+        turn = talk.ask(question, made, text)
         await self.transcript.add(Question(len(talk.questions), question))
         await self.answer(turn)
 
@@ -141,7 +144,7 @@ class Asking(Screen[None]):
         """Let the last question be answered."""
         self._turn, self._reply, self._mailbox = turn, Reply(), Mailbox()
         self._due = self._first = self._rated = 0.0
-        self._tokens = 0
+        self._tokens, self._reason = 0, None
         await self.transcript.add(self._reply)
         self.composer.earlier = self.talk.questions
         self.say(replace(self.standing(), used=turn.fit.used, rate=0.0, doing="reading the prompt"))
@@ -183,6 +186,7 @@ class Asking(Screen[None]):
             return
         began = time.monotonic()
         burst = self._mailbox.take()
+        self._reason = burst.finish_reason or self._reason
         if burst.text:
             reply.push(burst.text)
         self._tell(turn, burst, began)
@@ -208,8 +212,7 @@ class Asking(Screen[None]):
         self.say(state)
 
     async def _ended(self, turn: Turn, reply: Reply, burst: Burst) -> None:
-        reason = self.talk.said[-1].finish_reason
-        reply.end(_ending(turn, reply.text, self._tokens, reason, burst.error))
+        reply.end(_ending(turn, reply.text, self._tokens, self._reason, burst.error))
         self._turn = self._reply = self._worker = None
         rate = burst.timings.generation_rate if burst.timings else 0.0
         self.say(replace(self.standing(), rate=rate or self.status.state.rate))

@@ -75,9 +75,7 @@ class Composer(TextArea):
         self.cursor_blink = False
         own = [binding for binding in self.BINDINGS if isinstance(binding, Binding)]
         self._keys = {
-            key.strip(): binding.action
-            for binding in own
-            for key in keys.get(binding.id or "", binding.key).split(",")
+            key.strip(): binding.action for binding in own for key in keys.get(binding.id or "", binding.key).split(",")
         }
         self.suggestions = suggestions
         self.names: Mapping[str, Sequence[str]] = {}

@@ -35,7 +35,7 @@ def keymap(values: Mapping[str, object]) -> dict[str, str]:
         if name not in known:
             raise InputError(f"config.toml: keys: no action {name!r}; there are {', '.join(known)}")
         if not isinstance(keys, str) or not keys.strip():
-            raise InputError(f"config.toml: keys: {name} must be a key as \"ctrl+o\", several with commas, not {keys!r}")
+            raise InputError(f'config.toml: keys: {name} must be a key as "ctrl+o", several with commas, not {keys!r}')
     return {name: str(keys) for name, keys in values.items()}
 
 

@@ -33,9 +33,7 @@ class Mailbox:
 
     def put(self, chunk: Chunk) -> bool:
         """True where the box was empty: then somebody must be told."""
-        return self._merge(
-            Burst(chunk.text, len(chunk.ids), chunk.progress, chunk.finish_reason, chunk.timings)
-        )
+        return self._merge(Burst(chunk.text, len(chunk.ids), chunk.progress, chunk.finish_reason, chunk.timings))
 
     def end(self, error: BaseException | None = None) -> bool:
         return self._merge(Burst(error=error, last=True))

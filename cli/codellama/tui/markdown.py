@@ -266,11 +266,13 @@ def _table_row(row: Sequence[_Inline], widths: Sequence[int], style: str) -> Ite
             shift = len(text) - start
             inner = [(max(b, start), min(e, end), name) for b, e, name in cell.runs if b < end and e > start]
             if style:
-                inner = [(b + start, e + start, name) for b, e, name in
-                         _under([(b - start, e - start, name) for b, e, name in inner], end - start, style)]
+                inner = [
+                    (b + start, e + start, name)
+                    for b, e, name in _under([(b - start, e - start, name) for b, e, name in inner], end - start, style)
+                ]
             runs += [(b + shift, e + shift, name) for b, e, name in inner]
             piece = cell.text[start:end].replace("\n", " ")
             text += piece + " " * max(size - cells(piece), 0)
-        yield Line(text.rstrip(), tuple((b, min(e, len(text.rstrip())), n) for b, e, n in runs if b < len(text.rstrip())))
-
-
+        yield Line(
+            text.rstrip(), tuple((b, min(e, len(text.rstrip())), n) for b, e, n in runs if b < len(text.rstrip()))
+        )

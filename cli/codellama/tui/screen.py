@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from textual.app import ComposeResult, SuspendNotSupported
 from textual.binding import Binding, BindingType
@@ -288,7 +288,9 @@ class ChatScreen(Asking):
         replies = self.transcript.replies
         if not replies:
             raise InputError("there is no answer to copy")
-        self._copy(self.talk.markdown() if argument else replies[-1].text, "the conversation" if argument else "the answer")
+        self._copy(
+            self.talk.markdown() if argument else replies[-1].text, "the conversation" if argument else "the answer"
+        )
 
     async def order_save(self, argument: str) -> None:
         if not self.talk.said:
@@ -349,10 +351,12 @@ class ChatScreen(Asking):
         elif place is not None:
             self._compare(place, block.code)
         else:
-            self.app.push_screen(
-                AskText("Compare the code with which file?"),
-                lambda name: name and self._compare(attachments.place(name), block.code),
-            )
+
+            def given(name: str | None) -> None:
+                if name:
+                    self._compare(attachments.place(name), block.code)
+
+            self.app.push_screen(AskText("Compare the code with which file?"), given)
 
     def _compare(self, place: attachments.Place, code: str) -> None:
         try:
@@ -418,11 +422,13 @@ def settable(sampling: Sampling, argument: str) -> Sampling:
     name = name.replace("-", "_")
     if name not in SETTABLE or not equals:
         raise InputError(f"/set {argument}: NAME=VALUE expected, NAME one of {', '.join(SETTABLE)}")
-    kind = {field.name: field.type for field in fields(Sampling)}[name]
+    kind = str({field.name: field.type for field in fields(Sampling)}[name])
+    value: Any
     try:
-        value = None if text in ("", "none") and "None" in str(kind) else float(text) if "float" in str(kind) else int(text)
+        value = None if text in ("", "none") and "None" in kind else float(text) if "float" in kind else int(text)
     except ValueError:
-        raise InputError(f"/set {argument}: {text!r} is no {'number' if 'float' in str(kind) else 'whole number'}") from None
+        expected = "number" if "float" in kind else "whole number"
+        raise InputError(f"/set {argument}: {text!r} is no {expected}") from None
     return replace(sampling, **{name: value})
 
 

@@ -20,11 +20,10 @@ from codellama.dialog import Chunk, FinishReason, Message, Sampling
 from codellama.history import History, Saved
 from codellama.memory import QUANTISED, Plan
 from codellama.models import Model
+from codellama.recording import Recording
 
 ROOM = 256
 # tokens that an answer should have; where a conversation leaves fewer, the user is asked
-_SAVED = 2.0
-# seconds between two writings of an answer that comes
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +40,23 @@ class Talk:
     backend: Backend
     sampling: Sampling
     history: History
+    handle: Callable[[Model], str] = lambda model: model.name
+    # what a model is found by again
     precision: str = ""
     device: str = ""
     system: str = ""
     said: list[Saved] = field(default_factory=list)
     # questions and answers
+    title: str = ""
+    # of the conversation; "": the first question gives it
     places: list[Place] = field(default_factory=list)
     # files that were attached, the last one last
     id: int | None = None
     # in the history; None: nothing of it is there yet
     parent: int | None = None
     # what it branches off; None: nothing
+    kept: int = 0
+    # of `said`, what is in the history
     skipped: int = 0
     # of `said`, what is no longer sent: the user let it go where the context was full
 
@@ -92,8 +97,10 @@ class Talk:
         """
         return conversation.drop_oldest(self.model, self.messages([Message("user", question)]), self.room)
 
-    def ask(self, question: str, made: Fit) -> Turn:
-        """The question is said; what answers it is the caller's to run."""
+    def ask(self, question: str, made: Fit, title: str = "") -> Turn:
+        """The question is said; what answers it is the caller's to run. `title`: what it is without attached files."""
+        if not self.said:
+            self.title = conversation.title(title or question)
         self.said.append(Saved("user", question, created=time.time()))
         self.skipped += len(made.dropped)
         return Turn(made, self.sampling, self.backend)
@@ -111,8 +118,7 @@ class Talk:
     def branch(self) -> None:
         """What comes is kept as a conversation of its own."""
         self.parent = self.id or self.parent
-        self.id = None
-        self.said = [replace(saved, id=0) for saved in self.said]
+        self.id, self.kept = None, 0
 
     def with_system(self, text: str) -> Talk:
         """The conversation under another system message, "" being none; this one stays as it is."""
@@ -122,70 +128,57 @@ class Talk:
 
     def fresh(self) -> Talk:
         """A new conversation under the same system message."""
-        return replace(self, said=[], places=[], id=None, parent=None, skipped=0)
+        return replace(self, said=[], title="", places=[], id=None, parent=None, kept=0, skipped=0)
 
     def resume(self, id: int) -> None:
         """Go on with a conversation of the history. Raises InputError where it is not there."""
-        self.history.conversation(id)
+        self.title = self.history.conversation(id).title
         every = self.history.messages(id)
         self.id, self.parent, self.skipped, self.places = id, None, 0, []
         self.system = next((saved.content for saved in every if saved.role == "system"), "")
         self.said = [saved for saved in every if saved.role != "system"]
+        self.kept = len(self.said)
 
     def run(self, turn: Turn, cancelled: Callable[[], bool], each: Callable[[Chunk], None]) -> None:
         """Generate, give each chunk, and keep what comes. Raises what the backend raises; what came before is kept."""
-        self._keep_questions()
+        self._keep()
+        model = turn.backend.model
         answer = Saved(
-            "assistant",
-            "",
-            model=turn.backend.model.name,
-            precision=self.precision,
-            chat_format=turn.backend.model.chat_format or "",
+            "assistant", "", model=model.name, precision=self.precision, chat_format=model.chat_format or "",
             sampling=turn.sampling,
-        )
-        began = due = time.monotonic()
+        )  # fmt: skip
+        recording = Recording(self.history, (), answer, "", "", self.id)
         text: list[str] = []
-        tokens = 0
-        reason: FinishReason | None = None
-        place = self._add(answer)
+        reason = FinishReason.CANCELLED
         try:
             chunks = turn.backend.stream(turn.fit.prompt, turn.sampling, cancelled)
-            for chunk in conversation.spoken(chunks, turn.backend.model.tokenizer):
+            for chunk in conversation.spoken(chunks, model.tokenizer):
                 text.append(chunk.text)
-                tokens += len(chunk.ids)
+                recording.push(chunk.text, len(chunk.ids))
                 reason = chunk.finish_reason or reason
-                if reason is None and time.monotonic() >= due + _SAVED:
-                    due = time.monotonic()
-                    self.history.replace(place, replace(answer, content="".join(text), tokens=tokens))
                 each(chunk)
         finally:
-            reason = reason or FinishReason.CANCELLED
-            seconds = time.monotonic() - began
-            done = replace(
-                answer, content="".join(text), tokens=tokens, seconds=seconds, finish_reason=reason, id=place
-            )
-            self.history.replace(place, done)
-            self.said.append(done)
+            recording.end(reason)
+            said = "".join(text)
+            if said.strip():
+                self.said.append(replace(answer, content=said, finish_reason=reason, tokens=recording.tokens))
+                self.kept = len(self.said)
 
-    def _keep_questions(self) -> None:
+    def _keep(self) -> None:
         """Put into the history what is not there yet."""
         if self.id is None:
-            first = next(saved.content for saved in self.said if saved.role == "user")
-            self.id = self.history.start(conversation.title(first), self.model.name, self.parent)
+            title = self.title or conversation.title(self.questions[0])
+            self.id = self.history.start(title, self.handle(self.model), self.parent)
             if self.system:
                 self.history.add(self.id, Saved("system", self.system))
-        for number, saved in enumerate(self.said):
-            if not saved.id:
-                self.said[number] = replace(saved, id=self.history.add(self.id, saved))
-
-    def _add(self, saved: Saved) -> int:
-        assert self.id is not None
-        return self.history.add(self.id, saved)
+        for saved in self.said[self.kept :]:
+            self.history.add(self.id, saved)
+        self.kept = len(self.said)
 
     def markdown(self) -> str:
         """The whole conversation for reading elsewhere."""
         named = [(saved.message, saved.model) for saved in self.said]
-        title = conversation.title(self.questions[0]) if self.questions else ""
+        title = self.title or (conversation.title(self.questions[0]) if self.questions else "")
         system = [(Message("system", self.system), "")] if self.system else []
         return conversation.as_markdown(title, [*system, *named])
 

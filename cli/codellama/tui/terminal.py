@@ -29,7 +29,9 @@ def _lead(descriptor: int, stack: ExitStack) -> None:
     try:
         terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
     except OSError:
-        raise InputError("there is no terminal for --tui: leave it out, and one answer goes to standard output") from None
+        raise InputError(
+            "there is no terminal for --tui: leave it out, and one answer goes to standard output"
+        ) from None
     stack.callback(os.close, terminal)
     saved = os.dup(descriptor)
     stack.callback(os.close, saved)
