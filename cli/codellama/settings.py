@@ -2,7 +2,8 @@
 
 `config.toml` lies in the user's configuration directory (CODELLAMA_HOME replaces every directory). Its keys are the
 shared options' names: `model`, `dtype`, `4bit`, `8bit`, `device`, `temperature`, `top_p`, `top_k`, `seed`,
-`max_tokens`, `context_length`, and `history` (false: chats are not kept).
+`max_tokens`, `context_length`, and `history` (false: chats are not kept). For the full-screen chat: `theme`,
+`mouse` (false: the terminal keeps it) and the table `keys`, an action's name and its keys.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ KEYS: Mapping[str, type] = {
     "max_tokens": int,
     "context_length": int,
     "history": bool,
+    "theme": str,
+    "mouse": bool,
+    "keys": dict,
 }
 ENVIRONMENT = {"model": "CODELLAMA_MODEL", "context_length": "CODELLAMA_CONTEXT_LENGTH"}
 
@@ -99,4 +103,4 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _kind_name(kind: type) -> str:
-    return {str: "text", bool: "true or false", int: "a whole number", float: "a number"}[kind]
+    return {str: "text", bool: "true or false", int: "a whole number", float: "a number", dict: "a table"}[kind]
