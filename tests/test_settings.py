@@ -27,6 +27,7 @@ def test_flag_over_environment_over_file_over_default(tmp_path: Path) -> None:
 
 def test_home_replaces_every_directory(tmp_path: Path) -> None:
     assert load(tmp_path).models == tmp_path / "models"
+    assert load(tmp_path).history == tmp_path / "history" / "history.db"
 
 
 def test_without_home_the_platforms_directories_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,6 +39,7 @@ def test_without_home_the_platforms_directories_hold(tmp_path: Path, monkeypatch
     settings = Settings.load({})
     assert settings.pick("seed") == 3
     assert settings.models == tmp_path / "data" / "codellama" / "models"
+    assert settings.history == tmp_path / "data" / "codellama" / "history" / "history.db"
 
 
 def test_a_whole_number_is_a_number(tmp_path: Path) -> None:
@@ -78,5 +80,5 @@ def test_keys_are_options_or_settings_of_their_own() -> None:
 
     from codellama.commands.options import Shared
 
-    options = {field.name for field in fields(Shared)} | {"4bit", "8bit", "context_length"}
+    options = {field.name for field in fields(Shared)} | {"4bit", "8bit", "context_length", "history"}
     assert set(KEYS) <= options

@@ -11,9 +11,11 @@ import typer
 from typer.exceptions import TyperException
 
 from codellama import __version__
+from codellama.commands.chat import chat
 from codellama.commands.complete import complete
 from codellama.commands.convert import convert
 from codellama.commands.docstring import docstring
+from codellama.commands.history import app as history_app
 from codellama.commands.infill import infill
 from codellama.commands.options import Run
 from codellama.commands.prompt import app as prompt_app
@@ -48,8 +50,10 @@ def _options(
 app.command("complete")(complete)
 app.command("infill")(infill)
 app.command("docstring")(docstring)
+app.command("chat")(chat)
 app.command("convert")(convert)
 app.add_typer(prompt_app, name="prompt")
+app.add_typer(history_app, name="history")
 
 
 def run(arguments: Sequence[str], state: Run) -> int:

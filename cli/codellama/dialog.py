@@ -10,7 +10,8 @@ from enum import StrEnum
 from typing import Literal
 
 Role = Literal["system", "user", "assistant"]
-Need = Literal["infill", "instruct", "instruct-70b"]
+Need = Literal["infill", "chat", "instruct", "instruct-70b"]
+# chat: in whatever format is the model's own
 
 
 @dataclass(frozen=True, slots=True)

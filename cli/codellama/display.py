@@ -15,11 +15,12 @@ from collections.abc import Callable
 from functools import cache
 from os import terminal_size
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from codellama.console import Console
 from codellama.errors import CodellamaError
-from codellama.highlight import WINDOW, Highlighter, ansi, lexer_name
+from codellama.highlight import WINDOW, Highlighter, Run, ansi, lexer_name
+from codellama.markdown import MarkdownHighlighter
 from codellama.sanitiser import sanitise
 
 
@@ -54,6 +55,20 @@ class Display(ABC):
             self.abort()
         except CodellamaError as second:
             error.add_note(f"then: {second}")
+
+
+class _Highlights(Protocol):
+    """What colours a growing text: a `Highlighter`, or one for Markdown."""
+
+    def runs(self, text: str, start: int) -> list[Run]: ...
+    def advance(self, text: str, line: int) -> int | None: ...
+
+
+def open_markdown(console: Console) -> Display:
+    """A display for Markdown on standard output."""
+    if not console.stdout_tty:
+        return PipeDisplay(console)
+    return TerminalDisplay(console, MarkdownHighlighter() if console.colour else None)
 
 
 def open_display(
@@ -103,7 +118,7 @@ class TerminalDisplay(Display):
     def __init__(
         self,
         console: Console,
-        highlighter: Highlighter | None = None,
+        highlighter: _Highlights | None = None,
         *,
         interval: float = _INTERVAL,
         share: float = _SHARE,

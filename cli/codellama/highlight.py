@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -143,3 +144,12 @@ def lexer_name(filename: str | None = None, language: str | None = None, text: s
     else:
         found = find_lexer_class_for_filename(filename, text) if filename else None
     return found.aliases[0] if found and found.aliases else "python"
+
+
+def known(language: str) -> str | None:
+    """Pygments' name of a language that a model named; None: it is not known."""
+    if not language:
+        return None
+    with suppress(InputError):
+        return lexer_name(language=language)
+    return None

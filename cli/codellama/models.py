@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -71,6 +72,13 @@ class Model:
             if reason:
                 able = ", ".join(catalogue.names(infill=True))
                 raise CapabilityError(f"{self.name} cannot infill: {reason}; models that can: {able}, {TINY}")
+        elif need == "chat":
+            if self.chat_format is None:
+                able = ", ".join([name for each in CHAT_FORMATS for name in catalogue.names(chat_format=each)])
+                raise CapabilityError(
+                    f"{self.name} does not chat: it has no chat format; models that do: {able}, {TINY}; "
+                    "--as instruct insists"
+                )
         elif need is not None and need != self.chat_format:
             able = ", ".join([*catalogue.names(chat_format=need), *([TINY] if need == "instruct" else [])])
             speaks = f"its chat format is {self.chat_format}" if self.chat_format else "it has no chat format"
@@ -160,6 +168,14 @@ def choose(
             continue
         return model
     return find(TINY, settings, environ)
+
+
+def handle(model: Model, settings: Settings, environ: Mapping[str, str]) -> str:
+    """What `-m` finds a model by again: its name where that leads to it, else its directory."""
+    with suppress(InputError):
+        if model.directory is None or find(model.name, settings, environ).directory == model.directory:
+            return model.name
+    return str(model.home.resolve())
 
 
 def read(directory: Path, name: str, entry: Entry | None = None) -> Model:

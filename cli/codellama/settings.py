@@ -2,7 +2,8 @@
 
 `config.toml` lies in the user's configuration directory (CODELLAMA_HOME replaces every directory). Its keys are the
 shared options' names: `model`, `dtype`, `4bit`, `8bit`, `device`, `temperature`, `top_p`, `top_k`, `seed`,
-`max_tokens`, and `context_length`.
+`max_tokens`, `context_length`, and `history` (false: chats are not kept). For the full-screen chat: `theme`,
+`mouse` (false: the terminal keeps it) and the table `keys`, an action's name and its keys.
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ KEYS: Mapping[str, type] = {
     "seed": int,
     "max_tokens": int,
     "context_length": int,
+    "history": bool,
+    "theme": str,
+    "mouse": bool,
+    "keys": dict,
 }
 ENVIRONMENT = {"model": "CODELLAMA_MODEL", "context_length": "CODELLAMA_CONTEXT_LENGTH"}
 
@@ -36,19 +41,24 @@ class Settings:
     # environment over config.toml; keys as in KEYS
     models: Path
     # where models that were fetched or converted for us lie, a directory each
+    history: Path
+    # the chats' database, in a directory of its own
+    config: Path
+    # config.toml, which need not be there
 
     @classmethod
     def load(cls, environ: Mapping[str, str]) -> Settings:
         """Raises InputError for a config.toml or a variable that says something unknown."""
         home = environ.get("CODELLAMA_HOME")
         if home:
-            config, models = Path(home) / "config.toml", Path(home) / "models"
+            config, data = Path(home) / "config.toml", Path(home)
         else:
             import platformdirs  # 21 ms
 
             config = platformdirs.user_config_path("codellama") / "config.toml"
-            models = platformdirs.user_data_path("codellama") / "models"
-        return cls({**_from_file(config), **_from_environment(environ)}, models)
+            data = platformdirs.user_data_path("codellama")
+        values = {**read(config), **_from_environment(environ)}
+        return cls(values, data / "models", data / "history" / "history.db", config)
 
     def pick(self, key: str, flag: Any = None, default: Any = None) -> Any:
         """The flag where it was given (is not None), else the setting, else the default."""
@@ -56,7 +66,8 @@ class Settings:
         return self.values.get(key, default) if flag is None else flag
 
 
-def _from_file(path: Path) -> dict[str, Any]:
+def read(path: Path) -> dict[str, Any]:
+    """What a config.toml says; nothing where it is not there. Raises InputError for what is unknown."""
     if not path.exists():
         return {}
     import tomllib  # 4 ms
@@ -92,4 +103,4 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _kind_name(kind: type) -> str:
-    return {str: "text", bool: "true or false", int: "a whole number", float: "a number"}[kind]
+    return {str: "text", bool: "true or false", int: "a whole number", float: "a number", dict: "a table"}[kind]

@@ -116,7 +116,7 @@ class Tokenizer:
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ids that `encode` gave: one leading space is the dummy prefix and is dropped."""
         text = self.decode_infill(ids)
-        return text[1:] if self.dummy_prefix and text.startswith(" ") and self._opens_with_space(ids) else text
+        return text[1:] if self.dummy_prefix and text.startswith(" ") and self.opens_with_space(ids) else text
 
     def decode_infill(self, ids: Sequence[int]) -> str:
         """The text of ids as it continues other text, leading space kept: the reference's `decode_infilling`."""
@@ -145,7 +145,7 @@ class Tokenizer:
             return UNKNOWN.encode()
         return b"" if piece in (BOS, EOS) else piece.replace(SPACE, " ").encode()
 
-    def _opens_with_space(self, ids: Sequence[int]) -> bool:
+    def opens_with_space(self, ids: Sequence[int]) -> bool:
         """Whether the first id that says anything is a piece with a leading space (not the byte 0x20)."""
         said = next((id for id in ids if self.bytes_of(id)), None)
         return said is not None and self.piece(said).startswith(SPACE)

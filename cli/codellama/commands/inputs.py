@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from codellama import holes, lexis, rules, source, syntax
+from codellama import attachments, holes, lexis, rules, source, syntax
 from codellama.console import Console
 from codellama.errors import InputError
 from codellama.source import Source
@@ -26,21 +26,32 @@ def gather(console: Console, argument: str | None, file: Path | None, example: s
     terminal. Raises InputError where there is nothing to read, with the example.
     """
     from_stdin = argument == "-" or str(file) == "-"
-    argument = None if argument == "-" else argument
     file = None if str(file) == "-" else file
-    parts: list[str] = []
-    if file:
-        parts.append(source.read_file(file).text)
-    if from_stdin or not console.stdin_tty:
-        parts.append(source.read_stdin(console.stdin).text)
-    if argument is not None:
-        parts.append(source.check_argument(argument, "the argument"))
-    text = join(parts)
-    if not text:
+    text = _together(console, argument, source.read_file(file).text if file else "", example, from_stdin, file)
+    return Input(text, file.name if file else None)
+
+
+def question(console: Console, argument: str | None, files: Sequence[str], example: str | None) -> str:
+    """What is asked: attached files (`PATH[:A[-B]]`, each a fenced block below its name), standard input and argument,
+    as `gather` puts them together; without an example it may be nothing.
+    """
+    from_stdin = argument == "-" or "-" in files
+    attached = [attachments.read(attachments.place(file)).markdown for file in files if file != "-"]
+    return _together(console, argument, "".join(attached), example, from_stdin)
+
+
+def _together(
+    console: Console, argument: str | None, before: str, example: str | None, from_stdin: bool, file: Path | None = None
+) -> str:
+    argument = None if argument == "-" else argument
+    piped = source.read_stdin(console.stdin).text if from_stdin or not console.stdin_tty else ""
+    said = "" if argument is None else source.check_argument(argument, "the argument")
+    text = join([before, piped, said])
+    if not text and example is not None:
         asked = "the argument is empty" if argument == "" else "there is nothing to read"
         what = f"{file} is empty" if file else asked if console.stdin_tty else "standard input is empty"
         raise InputError(f"{what}; for example: {example}")
-    return Input(text, file.name if file else None)
+    return text
 
 
 def read_one(console: Console, file: Path | None, example: str) -> Input:

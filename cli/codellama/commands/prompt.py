@@ -112,7 +112,10 @@ def show_chat(
     ctx: typer.Context,
     question: Annotated[str | None, typer.Argument(metavar="QUESTION", help="What is asked.")] = None,
     *,
-    file: FileOption = None,
+    file: Annotated[
+        list[str] | None,
+        typer.Option("--file", "-f", metavar="PATH[:A-B]", help="Attach a file, or lines of it; may be given again."),
+    ] = None,
     system: Annotated[
         str | None, typer.Option("--system", "-s", metavar="TEXT", help="A system message before it.")
     ] = None,
@@ -127,7 +130,7 @@ def show_chat(
     quiet: QuietOption = False,
 ) -> None:
     """The prompt of a question, in the model's chat format."""
-    from codellama import prompts, source
+    from codellama import conversation, source
     from codellama.commands import inputs
     from codellama.dialog import Message
 
@@ -136,12 +139,10 @@ def show_chat(
     if system is not None:
         messages.insert(0, Message("system", source.check_argument(system, "--system")))
     if question is not None or file is not None or not messages or messages[-1].role != "user":
-        given = inputs.gather(run.console, question, file, "codellama prompt show chat 'how do I reverse a list?'")
-        messages.append(Message("user", given.text))
-    found = _find(run, Shared(model=model, insist=insist, quiet=quiet))
-    format_ = found.chat_format or "instruct"
-    found.require(format_)
-    made = prompts.render(format_, tokenizer_of(found, tokenizer), dialog=messages)
+        example = "codellama prompt show chat 'how do I reverse a list?'"
+        messages.append(Message("user", inputs.question(run.console, question, file or (), example)))
+    found = _find(run, Shared(model=model, insist=insist, quiet=quiet), "chat")
+    made = conversation.render(found, messages, tokenizer_of(found, tokenizer))
     show(run.console, found, made, as_json=as_json)
 
 

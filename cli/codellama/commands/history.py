@@ -1,0 +1,183 @@
+"""`codellama history`: the conversations that were kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from codellama.commands.options import Run
+from codellama.errors import CodellamaError, InputError
+
+if TYPE_CHECKING:
+    from codellama.history import Conversation, History, Saved
+
+app = typer.Typer(no_args_is_help=True, help="List, search, read, export and delete conversations.")
+
+IdArgument = Annotated[int | None, typer.Argument(metavar="ID", help="Which; the last one where none is given.")]
+LimitOption = Annotated[int, typer.Option("--limit", "-n", metavar="N", help="How many at most; 0: all.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+@app.command("list")
+def list_conversations(ctx: typer.Context, *, limit: LimitOption = 20, as_json: JsonOption = False) -> None:
+    """The latest conversations: id, when, messages, model and title."""
+    _list(ctx.obj, "", limit, as_json=as_json, nothing="no conversation is kept yet")
+
+
+@app.command("search")
+def search(
+    ctx: typer.Context,
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="Words, or parts of words and names.")],
+    *,
+    limit: LimitOption = 20,
+    as_json: JsonOption = False,
+) -> None:
+    """The conversations in which one message, or the title, holds every word of TEXT, in either case."""
+    if not text.strip():
+        raise InputError("there is nothing to search for; for example: codellama history search 'def main'")
+    _list(ctx.obj, text, limit, as_json=as_json, nothing=f"no conversation holds {text}")
+
+
+@app.command("show")
+def show(ctx: typer.Context, id: IdArgument = None, *, as_json: JsonOption = False) -> None:
+    """Print a conversation as Markdown."""
+    from codellama.display import open_markdown
+
+    run: Run = ctx.obj
+    history = _open(run)
+    found = _find(history, id)
+    if as_json:
+        run.console.write_line(_json({**_as_dict(found), "messages": _messages(history, found)}))
+        return
+    with open_markdown(run.console) as display:
+        display.push(_markdown(history, found))
+
+
+@app.command("export")
+def export(
+    ctx: typer.Context,
+    id: Annotated[int, typer.Argument(metavar="ID", help="Which one.")],
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="A new file.")],
+) -> None:
+    """Write a conversation into a new file, as Markdown."""
+    run: Run = ctx.obj
+    history = _open(run)
+    text = _markdown(history, _find(history, id))
+    try:
+        with path.open("x", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+    except FileExistsError:
+        raise InputError(f"{path}: is there already; name a new file") from None
+    except OSError as error:
+        raise CodellamaError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+@app.command("delete")
+def delete(
+    ctx: typer.Context,
+    ids: Annotated[list[int] | None, typer.Argument(metavar="ID…", help="Which ones.")] = None,
+    *,
+    all_of_them: Annotated[bool, typer.Option("--all", help="All there are.")] = False,
+) -> None:
+    """Delete conversations for good."""
+    if bool(ids) == all_of_them:
+        raise InputError("name the conversations to delete, or --all; for example: codellama history delete 3")
+    run: Run = ctx.obj
+    history = _open(run)
+    found = history.conversations() if all_of_them else [history.conversation(id) for id in dict.fromkeys(ids or ())]
+    for each in found:
+        history.delete(each.id)
+    if found and not history.kept:
+        raise CodellamaError("nothing was deleted: the history cannot be written")
+    run.console.note(f"deleted {len(found)} conversation{'s' if len(found) != 1 else ''}")
+
+
+@app.command("on")
+def turn_on(ctx: typer.Context) -> None:
+    """Keep conversations from now on."""
+    _turn(ctx.obj, on=True)
+
+
+@app.command("off")
+def turn_off(ctx: typer.Context) -> None:
+    """Keep none from now on; those that are kept stay."""
+    _turn(ctx.obj, on=False)
+
+
+def _turn(run: Run, *, on: bool) -> None:
+    from codellama.preferences import set_switch
+
+    set_switch(run.settings.config, "history", on)
+    there_are = "`codellama history delete --all` deletes those there are"
+    run.console.note("conversations are kept" if on else f"conversations are not kept; {there_are}")
+
+
+def _open(run: Run) -> History:
+    """The history; none is made where there is none."""
+    from codellama.history import History
+
+    path = run.settings.history
+    return History.open(path, run.console.warn) if path.exists() else History.nowhere()
+
+
+def _find(history: History, id: int | None) -> Conversation:
+    found = history.last() if id is None else history.conversation(id)
+    if found is None:
+        raise InputError("no conversation is kept yet")
+    return found
+
+
+def _list(run: Run, text: str, limit: int, *, as_json: bool, nothing: str) -> None:
+    if limit < 0:
+        raise InputError(f"limit must be 0 or more, not {limit}")
+    found = _open(run).conversations(limit or None, text)
+    if as_json:
+        run.console.write_line(_json({"conversations": [_as_dict(each) for each in found]}))
+    elif not found:
+        run.console.note(nothing)
+    for each in [] if as_json else found:
+        run.console.write_line(_row(each))
+
+
+def _row(found: Conversation) -> str:
+    from codellama.sanitiser import one_line
+
+    count = f"{found.count} message{'s' if found.count != 1 else ' '}"
+    return f"{found.id:>5}  {_time(found.updated)}  {count:>12}  {one_line(found.model)}  {one_line(found.title)}"
+
+
+def _time(seconds: float) -> str:
+    import time
+
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
+
+
+def _markdown(history: History, found: Conversation) -> str:
+    from codellama import conversation
+
+    said = [(saved.message, _aside(saved)) for saved in history.messages(found.id)]
+    return conversation.as_markdown(found.title, said)
+
+
+def _aside(saved: Saved) -> str:
+    return ", ".join(filter(None, [saved.model, "not finished" if saved.partial else "", _time(saved.created)]))
+
+
+def _as_dict(found: Conversation) -> dict[str, object]:
+    from dataclasses import asdict
+
+    return asdict(found)
+
+
+def _messages(history: History, found: Conversation) -> list[dict[str, object]]:
+    from dataclasses import asdict
+
+    return [asdict(saved) for saved in history.messages(found.id)]
+
+
+def _json(value: dict[str, object]) -> str:
+    import json
+
+    return json.dumps(value)

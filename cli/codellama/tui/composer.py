@@ -1,0 +1,187 @@
+"""The input: a few lines that grow, earlier questions by Up, completion by Tab."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import OptionList, TextArea
+from textual.widgets.option_list import Option
+
+from codellama.sanitiser import sanitise
+from codellama.tui.completion import Completion, completions
+
+PLACEHOLDER = "Ask about code, or type / for commands"
+
+
+class Suggestions(OptionList, can_focus=False):
+    """What the beginning of a command may become."""
+
+    def __init__(self) -> None:
+        super().__init__(compact=True)
+        self._offered: list[Completion] = []
+        self.display = False
+
+    @property
+    def current(self) -> Completion | None:
+        return self._offered[self.highlighted] if self.display and self.highlighted is not None else None
+
+    def offer(self, offered: list[Completion]) -> None:
+        self._offered = offered
+        self.display = bool(offered)
+        self.clear_options()
+        wide = max((len(each.label) for each in offered), default=0)
+        for each in offered:
+            # Content, since a file name must not become markup
+            label = Content(f"{each.label:{wide}}") if each.help else Content(each.label)
+            self.add_option(Option(Content.assemble(label, (f"  {each.help}", "dim")) if each.help else label))
+        self.highlighted = 0 if offered else None
+
+    def move(self, by: int) -> None:
+        if self.highlighted is not None:
+            self.highlighted = (self.highlighted + by) % len(self._offered)
+
+    def hide(self) -> None:
+        self.offer([])
+
+
+class Composer(TextArea):
+    """Enter sends; what is pasted is never sent by itself, and keeps its indentation."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "send", "Send", id="send"),
+        Binding("ctrl+j,shift+enter,alt+enter", "newline", "New line", id="newline"),
+        Binding("tab", "complete", "Complete a command; go to the code blocks", id="complete"),
+    ]
+
+    @dataclass
+    class Sent(Message):
+        text: str
+
+    @dataclass
+    class Shortened(Message):
+        """Something in what was put in could not stay as it was."""
+
+        reason: str
+
+    def __init__(self, suggestions: Suggestions, keys: Mapping[str, str]) -> None:
+        """`keys`: for actions, where they have other keys than here."""
+        super().__init__(compact=True, highlight_cursor_line=False, placeholder=PLACEHOLDER, id="composer")
+        self.cursor_blink = False
+        own = [binding for binding in self.BINDINGS if isinstance(binding, Binding)]
+        self._keys = {
+            key.strip(): binding.action for binding in own for key in keys.get(binding.id or "", binding.key).split(",")
+        }
+        self.suggestions = suggestions
+        self.names: Mapping[str, Sequence[str]] = {}
+        # what the commands that take a name may be given
+        self.earlier: Sequence[str] = ()
+        # questions, the latest last
+        self._recalled: int | None = None
+        # which of them is shown; None: none is
+        self._draft = ""
+        # what was typed before one was recalled
+        self._silent = False
+        # True: what changes now was not typed
+
+    async def _on_key(self, event: events.Key) -> None:
+        # Textual runs a binding's action when the key has gone up to the application, and with priority even before
+        # the keys that are still in the widget's queue: what is typed fast would be sent without its end
+        action = self._keys.get(event.key)
+        if action:
+            event.stop()
+            event.prevent_default()
+            await self.run_action(action)
+
+    def put(self, text: str) -> None:
+        """Show a text, with the cursor at its end. What hides in it is made visible."""
+        self._silent = True
+        self.text = sanitise(text)
+        self.move_cursor(self.document.end)
+        self.suggestions.hide()
+
+    def take(self) -> str:
+        """The text; the input is empty then."""
+        text = self.text
+        self.put("")
+        self._recalled, self._draft = None, ""
+        return text
+
+    def on_text_area_changed(self) -> None:
+        if self._silent:
+            self._silent = False
+            return
+        self._recalled = None
+        at_end = self.cursor_location == self.document.end
+        self.suggestions.offer(completions(self.text, self.names) if at_end else [])
+
+    def action_send(self) -> None:
+        chosen = self.suggestions.current
+        if chosen and chosen.text.rstrip() != self.text.rstrip():
+            self._accept(chosen)
+            if not chosen.final:
+                return
+        if self.text.strip():
+            self.post_message(self.Sent(self.take()))
+
+    def action_newline(self) -> None:
+        self.insert("\n")
+        self.scroll_cursor_visible()
+
+    def action_complete(self) -> None:
+        chosen = self.suggestions.current
+        if chosen:
+            self._accept(chosen)
+        else:
+            self.screen.focus_next()
+
+    def _accept(self, chosen: Completion) -> None:
+        self.put(chosen.text)
+        # a directory goes on, and so does a command that takes something
+        if not chosen.final or chosen.text.endswith(" "):
+            self.suggestions.offer(completions(self.text, self.names))
+
+    def action_cursor_up(self, select: bool = False) -> None:
+        if self.suggestions.display:
+            self.suggestions.move(-1)
+        elif select or self._row() > 0 or not self._recall(-1):
+            super().action_cursor_up(select)
+
+    def action_cursor_down(self, select: bool = False) -> None:
+        if self.suggestions.display:
+            self.suggestions.move(1)
+        elif select or self._row() < self.wrapped_document.height - 1 or not self._recall(1):
+            super().action_cursor_down(select)
+
+    def _row(self) -> int:
+        return self.wrapped_document.location_to_offset(self.cursor_location).y
+
+    def _recall(self, by: int) -> bool:
+        """Show an earlier question, or what was typed before; False: there is none that way."""
+        count = len(self.earlier)
+        at = (count if self._recalled is None else self._recalled) + by
+        if not 0 <= at <= count or (self._recalled is None and by > 0):
+            return False
+        if self._recalled is None:
+            self._draft = self.text
+        self.put(self._draft if at == count else self.earlier[at])
+        self._recalled = None if at == count else at
+        if by < 0:
+            self.move_cursor((0, 0))
+        return True
+
+    async def _on_paste(self, event: events.Paste) -> None:
+        event.prevent_default()
+        event.stop()
+        text = event.text.replace("\r\n", "\n").replace("\r", "\n")
+        shown = sanitise(text)
+        result = self._replace_via_keyboard(shown, *self.selection)
+        if result:
+            self.move_cursor(result.end_location)
+        if shown != text:
+            self.post_message(self.Shortened("what was pasted holds control or hidden characters: they are shown"))

@@ -1,0 +1,76 @@
+"""The conversation on the screen. It follows what is new only while the reader is at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.geometry import Size
+from textual.reactive import Reactive
+from textual.widget import Widget
+from textual.widgets import Static
+
+from codellama.sanitiser import one_line
+from codellama.tui.question import Question
+from codellama.tui.reply import Reply
+
+WELCOME = """\
+Ask about code. A model on this machine answers.
+
+  Enter   send                 /file PATH   attach code
+  Ctrl+J  break the line       /sessions    earlier conversations
+  Up      earlier questions    /model       let another model answer
+  Tab     to the code blocks   /help        every key and command"""
+
+
+class Transcript(VerticalScroll):
+    """Questions and answers, one below the other."""
+
+    virtual_size = Reactive(Size(0, 0), layout=False, repaint=False)
+    # as in Rows; the scrollbar is always there, so that it changes no width
+
+    def __init__(self) -> None:
+        super().__init__(id="transcript", can_focus=False)
+
+    def on_mount(self) -> None:
+        self.anchor()
+
+    @property
+    def questions(self) -> list[Question]:
+        return list(self.query_children(Question))
+
+    @property
+    def replies(self) -> list[Reply]:
+        return list(self.query_children(Reply))
+
+    async def open(self, turns: Sequence[Widget]) -> None:
+        """Show another conversation."""
+        with self.app.batch_update():
+            await self.remove_children()
+            await self.mount_all(turns or [Static(Content(WELCOME), id="welcome")])
+        self.anchor()
+
+    async def add(self, *turns: Widget) -> None:
+        """Add to the end, and go there: whoever asks wants to see the answer."""
+        await self.query_children("#welcome").remove()
+        await self.mount_all(turns)
+        self.anchor()
+
+    async def note(self, text: str, kind: str = "note") -> None:
+        """A line of the program's own."""
+        await self.query_children("#welcome").remove()
+        await self.mount(Static(Content(one_line(text)), classes=f"ending -{kind}"))
+
+    async def cut(self, number: int) -> None:
+        """Take away a question, by its number from 1, and all below it."""
+        await self._cut(number, 0)
+
+    async def cut_below(self, number: int) -> None:
+        """Take away all below a question."""
+        await self._cut(number, 1)
+
+    async def _cut(self, number: int, kept: int) -> None:
+        question = next(each for each in self.questions if each.number == number)
+        with self.app.batch_update():
+            await self.remove_children(list(self.children)[self.children.index(question) + kept :])
