@@ -30,11 +30,12 @@ LATE = {
 LAYERS: list[set[str]] = [
     {"app"},
     {"commands"},
-    {"tui", "display", "preview", "picker", "fullscreen"},
+    {"tui", "display", "preview", "picker", "fullscreen", "grid", "viewport", "picture"},
     {"backends.local", "backends.scripted", "convert"},
     {"backends.base", "engine"},
     {
         "answers",
+        "mask",
         "prompts",
         "infill",
         "rules",
@@ -60,6 +61,8 @@ LAYERS: list[set[str]] = [
         "config",
         "fields",
         "stops",
+        "heat",
+        "newfile",
         "highlight",
         "syntax",
         "brackets",

@@ -10,6 +10,7 @@ import typer
 from typer.exceptions import TyperException
 
 from codellama import __version__
+from codellama.commands.attention import attention
 from codellama.commands.complete import complete
 from codellama.commands.convert import convert
 from codellama.commands.infill import infill
@@ -46,6 +47,7 @@ def _options(
 app.command("complete")(complete)
 app.command("infill")(infill)
 app.command("convert")(convert)
+app.command("attention")(attention)
 app.add_typer(prompt_app, name="prompt")
 
 
