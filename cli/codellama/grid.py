@@ -39,7 +39,7 @@ _RAMP = (236, 54, 90, 126, 162, 197, 203, 209, 215, 229)
 LONGEST = 20
 # cells of a token's name
 _TICK = 5
-# columns between two numbers
+# columns with a number: every fifth
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ class Grid:
         axis = ""
         for column in range(first, stop):
             at = (column - first) * self.cell
-            if (column - first) % _TICK == 0 and len(axis) <= at:
+            if column % _TICK == 0 and len(axis) <= at:
                 axis = axis.ljust(at) + f"{column * self.scale} "
         return self.palette.faint(axis.rstrip())
 

@@ -14,6 +14,7 @@ from codellama.fullscreen import RESIZED, open_fullscreen
 from codellama.grid import Grid, clip, name
 from codellama.heat import Pooled
 from codellama.mask import Mask
+from codellama.preview import cells
 
 INSTEAD = "take --json, or write to a pipe"
 _AROUND = 7
@@ -21,6 +22,7 @@ _AROUND = 7
 _MOST = 5
 # weights told of a token
 _MENU = "↑ ↓ ← → move  space b page  [ ] region  d diagonal  + - zoom  g G ends  q quit"
+_SHORT = "↑↓←→ move  space b page  [ ] d  + - zoom  q quit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,7 @@ def frame(grid: Grid, state: State, size: os.terminal_size, title: str) -> list[
         *[""] * (room - len(body) + 1),
         clip(told(grid.mask, grid.heat, state.row), width),
         grids.legend(grid),
-        grid.palette.faint(clip(_MENU, width)),
+        grid.palette.faint(clip(_MENU if cells(_MENU) <= width else _SHORT, width)),
     ][-size.lines :]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -202,12 +203,9 @@ def _show(console: Console, model: Model, made: Prompt, seen: Mask, weights: Wei
     if size and not console.dumb and not viewport.fits(whole, size, others=6):
         viewport.view(console, seen, pooled, title)
         return
-    lines = [title, "", *grid.whole(whole), "", grid.legend(whole)]
-    if size:
-        console.paint("\n".join(lines) + "\n")
-        return
-    for line in lines:
-        console.write_line(line)
+    write = console.paint if size else console.write
+    for line in chain([title, ""], grid.whole(whole), ["", grid.legend(whole)]):
+        write(line + "\n")
 
 
 def _save(
