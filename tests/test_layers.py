@@ -31,7 +31,7 @@ LAYERS: list[set[str]] = [
     {"app"},
     {"commands"},
     {"tui", "display", "preview", "picker", "fullscreen", "grid", "viewport", "picture"},
-    {"backends.local", "backends.scripted", "convert"},
+    {"backends.local", "backends.scripted", "convert", "completion"},
     {"backends.base", "engine"},
     {
         "answers",

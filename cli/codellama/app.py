@@ -12,6 +12,7 @@ from typer.exceptions import TyperException
 from codellama import __version__
 from codellama.commands.attention import attention
 from codellama.commands.complete import complete
+from codellama.commands.completion import app as completion_app
 from codellama.commands.convert import convert
 from codellama.commands.infill import infill
 from codellama.commands.options import Run
@@ -24,6 +25,8 @@ app = typer.Typer(
     name="codellama",
     help="Code Llama in your terminal.",
     no_args_is_help=True,
+    # typer's own scripts run the program at each TAB, which takes 160 ms; `completion` has others
+    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -49,6 +52,7 @@ app.command("infill")(infill)
 app.command("convert")(convert)
 app.command("attention")(attention)
 app.add_typer(prompt_app, name="prompt")
+app.add_typer(completion_app, name="completion")
 
 
 def run(arguments: Sequence[str], state: Run) -> int:
