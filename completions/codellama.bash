@@ -39,7 +39,7 @@ _codellama_node() {
             ;;
         'convert')
             flags='--4bit --force --dry-run --json --quiet -q --help -h'
-            values='--variant=base|python|instruct --dtype=auto|float32|float16|bfloat16 --shard-size=500MB|2GB|5GB --skip-checksum=files --verify=directories'
+            values='--variant=base|python|instruct --dtype=auto|float32|float16|bfloat16 --shard-size=text --skip-checksum=files --verify=directories'
             operands='directories directories'
             ;;
         'infill')

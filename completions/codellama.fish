@@ -16,9 +16,14 @@ function __codellama_at
     test "$path" = "$argv[1]"
 end
 
+# what of a value is there: of --option=value what stands behind the sign
+function __codellama_word
+    commandline -ct | string replace -r -- '^--[\w-]+=' '' | string unescape
+end
+
 # whether a line of a file is being named
 function __codellama_line
-    set -l word (commandline -ct | string unescape)
+    set -l word (__codellama_word)
     string match -qr -- ':[0-9]*$' "$word"; and test -f (string replace -r ':[0-9]*$' '' -- "$word")
 end
 
@@ -26,7 +31,7 @@ end
 function __codellama_ask
     set -l words (commandline -opc)
     set -l program (string replace -r '^~' $HOME -- $words[1])
-    $program __complete $argv[1] (commandline -ct | string unescape) 2>/dev/null
+    $program __complete $argv[1] (__codellama_word) 2>/dev/null
 end
 
 complete -c codellama -f
@@ -51,7 +56,7 @@ complete -c codellama -n '__codellama_at \'attention\'' -l context -r -F -d 'Sho
 complete -c codellama -n '__codellama_at \'attention\'' -l lang -x -a '(__codellama_ask languages)' -d 'The language, if not the file\'s.'
 complete -c codellama -n '__codellama_at \'attention\'' -l tokenizer -r -F -d 'A tokenizer.model or tokenizer.json for the ids.'
 complete -c codellama -n '__codellama_at \'attention\'' -l json -d 'Print one JSON object.'
-complete -c codellama -n '__codellama_at \'attention\'' -l model -s m -x -a '(__codellama_ask models; __fish_complete_directories (commandline -ct))' -d 'A directory, tiny, a name as 7b-instruct, or a hub id.'
+complete -c codellama -n '__codellama_at \'attention\'' -l model -s m -x -a '(__codellama_ask models; __fish_complete_directories (__codellama_word))' -d 'A directory, tiny, a name as 7b-instruct, or a hub id.'
 complete -c codellama -n '__codellama_at \'attention\'' -l dtype -x -a 'auto float32 float16 bfloat16' -d 'auto (as stored), float16, bfloat16 or float32.'
 complete -c codellama -n '__codellama_at \'attention\'' -l 4bit -d 'Quantise to 4 bit (nf4) on loading.'
 complete -c codellama -n '__codellama_at \'attention\'' -l 8bit -d 'Quantise to 8 bit on loading.'
@@ -66,7 +71,7 @@ complete -c codellama -n '__codellama_at \'complete\'' -l stop -x -d 'End before
 complete -c codellama -n '__codellama_at \'complete\'' -l lang -x -a '(__codellama_ask languages)' -d 'Highlight as this language.'
 complete -c codellama -n '__codellama_at \'complete\'' -l json -d 'Print one JSON object at the end.'
 complete -c codellama -n '__codellama_at \'complete\'' -l dry-run -d 'Print what the model would see, and stop.'
-complete -c codellama -n '__codellama_at \'complete\'' -l model -s m -x -a '(__codellama_ask models; __fish_complete_directories (commandline -ct))' -d 'A directory, tiny, a name as 7b-instruct, or a hub id.'
+complete -c codellama -n '__codellama_at \'complete\'' -l model -s m -x -a '(__codellama_ask models; __fish_complete_directories (__codellama_word))' -d 'A directory, tiny, a name as 7b-instruct, or a hub id.'
 complete -c codellama -n '__codellama_at \'complete\'' -l dtype -x -a 'auto float32 float16 bfloat16' -d 'auto (as stored), float16, bfloat16 or float32.'
 complete -c codellama -n '__codellama_at \'complete\'' -l 4bit -d 'Quantise to 4 bit (nf4) on loading.'
 complete -c codellama -n '__codellama_at \'complete\'' -l 8bit -d 'Quantise to 8 bit on loading.'
@@ -94,15 +99,15 @@ complete -c codellama -n '__codellama_at \'completion show\'' -l help -s h -d 'S
 complete -c codellama -n '__codellama_at \'completion uninstall\'' -a 'bash zsh fish'
 complete -c codellama -n '__codellama_at \'completion uninstall\'' -l quiet -s q -d 'No notes.'
 complete -c codellama -n '__codellama_at \'completion uninstall\'' -l help -s h -d 'Show this message and exit.'
-complete -c codellama -n '__codellama_at \'convert\'' -a '(__fish_complete_directories (commandline -ct))'
+complete -c codellama -n '__codellama_at \'convert\'' -a '(__fish_complete_directories (__codellama_word))'
 complete -c codellama -n '__codellama_at \'convert\'' -l variant -x -a 'base python instruct' -d 'base, python or instruct, where the weights cannot tell.'
 complete -c codellama -n '__codellama_at \'convert\'' -l dtype -x -a 'auto float32 float16 bfloat16' -d 'auto (as stored, bit for bit), float16, bfloat16 or float32.'
 complete -c codellama -n '__codellama_at \'convert\'' -l 4bit -d 'Quantise to 4 bit (nf4); INPUT may be in Hugging Face\'s layout then.'
-complete -c codellama -n '__codellama_at \'convert\'' -l shard-size -x -a '500MB 2GB 5GB' -d 'The largest file, as 5GB or 500MB.'
+complete -c codellama -n '__codellama_at \'convert\'' -l shard-size -x -d 'The largest file, as 5GB or 500MB.'
 complete -c codellama -n '__codellama_at \'convert\'' -l skip-checksum -r -F -d 'Do not compare FILE with checklist.chk; again for more.'
 complete -c codellama -n '__codellama_at \'convert\'' -l force -d 'Replace an OUTPUT that convert made, once all is done.'
 complete -c codellama -n '__codellama_at \'convert\'' -l dry-run -d 'Print what would be written, and stop.'
-complete -c codellama -n '__codellama_at \'convert\'' -l verify -x -a '(__fish_complete_directories (commandline -ct))' -d 'Compare a converted directory with its checksums.'
+complete -c codellama -n '__codellama_at \'convert\'' -l verify -x -a '(__fish_complete_directories (__codellama_word))' -d 'Compare a converted directory with its checksums.'
 complete -c codellama -n '__codellama_at \'convert\'' -l json -d 'Print one JSON object at the end.'
 complete -c codellama -n '__codellama_at \'convert\'' -l quiet -s q -d 'No progress, notes and warnings.'
 complete -c codellama -n '__codellama_at \'convert\'' -l help -s h -d 'Show this message and exit.'
@@ -121,7 +126,7 @@ complete -c codellama -n '__codellama_at \'infill\'' -l suffix-first -l prefix-f
 complete -c codellama -n '__codellama_at \'infill\'' -l raw -d 'Give what the model writes as it is.'
 complete -c codellama -n '__codellama_at \'infill\'' -l lang -x -a '(__codellama_ask languages)' -d 'The language, if not the file\'s.'
 complete -c codellama -n '__codellama_at \'infill\'' -l dry-run -d 'Print what the model would see, and stop.'
-complete -c codellama -n '__codellama_at \'infill\'' -l model -s m -x -a '(__codellama_ask models; __fish_complete_directories (commandline -ct))' -d 'A directory, tiny, a name as 7b-instruct, or a hub id.'
+complete -c codellama -n '__codellama_at \'infill\'' -l model -s m -x -a '(__codellama_ask models; __fish_complete_directories (__codellama_word))' -d 'A directory, tiny, a name as 7b-instruct, or a hub id.'
 complete -c codellama -n '__codellama_at \'infill\'' -l dtype -x -a 'auto float32 float16 bfloat16' -d 'auto (as stored), float16, bfloat16 or float32.'
 complete -c codellama -n '__codellama_at \'infill\'' -l 4bit -d 'Quantise to 4 bit (nf4) on loading.'
 complete -c codellama -n '__codellama_at \'infill\'' -l 8bit -d 'Quantise to 8 bit on loading.'
@@ -145,14 +150,14 @@ complete -c codellama -n '__codellama_at \'prompt show\'' -l help -s h -d 'Show 
 complete -c codellama -n '__codellama_at \'prompt show chat\'' -l file -s f -r -F -d 'Read the text from a file; -: standard input.'
 complete -c codellama -n '__codellama_at \'prompt show chat\'' -l system -s s -x -d 'A system message before it.'
 complete -c codellama -n '__codellama_at \'prompt show chat\'' -l dialog -r -F -d 'Earlier messages: a JSON list of {"role": …, "content": …}.'
-complete -c codellama -n '__codellama_at \'prompt show chat\'' -l model -s m -x -a '(__codellama_ask models; __fish_complete_directories (commandline -ct))' -d 'Whose prompt: a directory, a name or a hub id.'
+complete -c codellama -n '__codellama_at \'prompt show chat\'' -l model -s m -x -a '(__codellama_ask models; __fish_complete_directories (__codellama_word))' -d 'Whose prompt: a directory, a name or a hub id.'
 complete -c codellama -n '__codellama_at \'prompt show chat\'' -l tokenizer -r -F -d 'A tokenizer.model or tokenizer.json for the ids.'
 complete -c codellama -n '__codellama_at \'prompt show chat\'' -l as -x -a 'infill instruct instruct-70b' -d 'Insist on infill, instruct or instruct-70b.'
 complete -c codellama -n '__codellama_at \'prompt show chat\'' -l json -d 'Print one JSON object.'
 complete -c codellama -n '__codellama_at \'prompt show chat\'' -l quiet -s q -d 'No notes.'
 complete -c codellama -n '__codellama_at \'prompt show chat\'' -l help -s h -d 'Show this message and exit.'
 complete -c codellama -n '__codellama_at \'prompt show complete\'' -l file -s f -r -F -d 'Read the text from a file; -: standard input.'
-complete -c codellama -n '__codellama_at \'prompt show complete\'' -l model -s m -x -a '(__codellama_ask models; __fish_complete_directories (commandline -ct))' -d 'Whose prompt: a directory, a name or a hub id.'
+complete -c codellama -n '__codellama_at \'prompt show complete\'' -l model -s m -x -a '(__codellama_ask models; __fish_complete_directories (__codellama_word))' -d 'Whose prompt: a directory, a name or a hub id.'
 complete -c codellama -n '__codellama_at \'prompt show complete\'' -l tokenizer -r -F -d 'A tokenizer.model or tokenizer.json for the ids.'
 complete -c codellama -n '__codellama_at \'prompt show complete\'' -l json -d 'Print one JSON object.'
 complete -c codellama -n '__codellama_at \'prompt show complete\'' -l quiet -s q -d 'No notes.'
@@ -165,7 +170,7 @@ complete -c codellama -n '__codellama_at \'prompt show infill\'' -l suffix-first
 complete -c codellama -n '__codellama_at \'prompt show infill\'' -l context -r -F -d 'Show this file to the model too; may be given again.'
 complete -c codellama -n '__codellama_at \'prompt show infill\'' -l lang -x -a '(__codellama_ask languages)' -d 'The language, if not the file\'s.'
 complete -c codellama -n '__codellama_at \'prompt show infill\'' -l max-tokens -x -d 'Tokens left for the fill.'
-complete -c codellama -n '__codellama_at \'prompt show infill\'' -l model -s m -x -a '(__codellama_ask models; __fish_complete_directories (commandline -ct))' -d 'Whose prompt: a directory, a name or a hub id.'
+complete -c codellama -n '__codellama_at \'prompt show infill\'' -l model -s m -x -a '(__codellama_ask models; __fish_complete_directories (__codellama_word))' -d 'Whose prompt: a directory, a name or a hub id.'
 complete -c codellama -n '__codellama_at \'prompt show infill\'' -l tokenizer -r -F -d 'A tokenizer.model or tokenizer.json for the ids.'
 complete -c codellama -n '__codellama_at \'prompt show infill\'' -l as -x -a 'infill instruct instruct-70b' -d 'Insist on infill, instruct or instruct-70b.'
 complete -c codellama -n '__codellama_at \'prompt show infill\'' -l json -d 'Print one JSON object.'

@@ -20,22 +20,22 @@ from tests.terminal import CLI, set_size
 _START = {
     "bash": ["bash", "--norc", "--noprofile", "-i"],
     "zsh": ["zsh", "-f", "-i"],
-    "fish": ["fish", "--no-config", "-i"],
+    "fish": ["fish", "-i"],
 }
 _READY = {
     # no bell, no question whether all candidates are to be shown, no pager
-    "bash": "bind 'set bell-style none'; bind 'set completion-query-items 0'; bind 'set page-completions off'; . {}",
-    "zsh": "unsetopt beep prompt_sp; LISTMAX=9999; autoload -Uz compinit; compinit -D; . {}",
-    "fish": "function fish_prompt; echo -n '$ '; end; function fish_greeting; end; source {}",
+    "bash": "bind 'set bell-style none'; bind 'set completion-query-items 0'; bind 'set page-completions off'; {}",
+    "zsh": "unsetopt beep prompt_sp; LISTMAX=9999; autoload -Uz compinit; compinit -D; {}",
+    "fish": "function fish_prompt; echo -n '$ '; end; {}",
 }
 _PATIENCE = 30.0
 # seconds in which a shell shows something
 
 
 class Shell:
-    """A shell that has loaded a completion script. `calls`: how often the script has started the program."""
+    """A shell that has run `start`. `calls`: with what arguments the program was run meanwhile, a line each."""
 
-    def __init__(self, name: str, script: Path, directory: Path, home: Path) -> None:
+    def __init__(self, name: str, start: str, directory: Path, home: Path) -> None:
         if shutil.which(name) is None:
             pytest.skip(f"{name} is not installed")
         self._name = name
@@ -46,6 +46,8 @@ class Shell:
             f'#!/bin/sh\necho "$@" >> "{self._log}"\nPYTHONPATH="{CLI}" exec "{sys.executable}" -m codellama "$@"\n'
         )
         program.chmod(0o755)
+        # or else fish begins to read all manual pages when it first starts
+        (home / ".local/share/fish/generated_completions").mkdir(parents=True, exist_ok=True)
         self._master, slave = os.openpty()
         set_size(slave, 200, 60)
         kept = {name: os.environ[name] for name in ("CODELLAMA_HOME", "HF_HOME") if name in os.environ}
@@ -60,7 +62,7 @@ class Shell:
         os.close(slave)
         self._output = ""
         self._count = 0
-        self._send(_READY[name].format(script) + "\n")
+        self._send(_READY[name].format(start) + "\n")
         self._marked("")
 
     @property

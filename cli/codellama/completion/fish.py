@@ -22,9 +22,14 @@ function __codellama_at
     test "$path" = "$argv[1]"
 end
 
+# what of a value is there: of --option=value what stands behind the sign
+function __codellama_word
+    commandline -ct | string replace -r -- '^--[\w-]+=' '' | string unescape
+end
+
 # whether a line of a file is being named
 function __codellama_line
-    set -l word (commandline -ct | string unescape)
+    set -l word (__codellama_word)
     string match -qr -- ':[0-9]*$' "$word"; and test -f (string replace -r ':[0-9]*$' '' -- "$word")
 end
 
@@ -32,7 +37,7 @@ end
 function __codellama_ask
     set -l words (commandline -opc)
     set -l program (string replace -r '^~' $HOME -- $words[1])
-    $program __complete $argv[1] (commandline -ct | string unescape) 2>/dev/null
+    $program __complete $argv[1] (__codellama_word) 2>/dev/null
 end
 
 complete -c codellama -f
@@ -95,9 +100,9 @@ def _values(value: Value) -> str:
         case "choices":
             return " ".join(value.choices)
         case "directories":
-            return "(__fish_complete_directories (commandline -ct))"
+            return "(__fish_complete_directories (__codellama_word))"
         case "models":
-            return "(__codellama_ask models; __fish_complete_directories (commandline -ct))"
+            return "(__codellama_ask models; __fish_complete_directories (__codellama_word))"
         case kind:
             return f"(__codellama_ask {kind})"
 

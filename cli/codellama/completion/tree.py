@@ -65,16 +65,15 @@ def _metavars() -> dict[str, Value]:
 
     files, directories = Value("files"), Value("directories")
     return {
-        "FILE": files, "PATH": files, "PATHS": files, "FILES": files,
+        "FILE": files, "PATH": files, "PATHS": files, "[PATHS]": files, "PATH[:A-B]": files,
         "DIR": directories, "DIRECTORY": directories, "INPUT": directories, "OUTPUT": directories,
         "FILE[:LINE[:COL]]": Value("lines"),
-        "MODEL": Value("models"), "NAME|DIR": Value("models"), "MODEL|DIR": Value("models"),
-        "CID": Value("sessions"), "ID": Value("sessions"), "SESSION": Value("sessions"),
+        "MODEL": Value("models"), "NAME": Value("models"), "NAME|DIR": Value("models"),
+        "ID": Value("sessions"),
         "TYPE": Value("choices", ("auto", *SIZES)),
         "DEVICE": Value("choices", ("auto", "cpu", "cuda", "cuda:0", "cuda:1")),
         "ABILITY": Value("choices", ("infill", *CHAT_FORMATS)),
         "VARIANT": Value("choices", VARIANTS),
-        "SIZE": Value("choices", ("500MB", "2GB", "5GB")),
         "STYLE": Value("choices", ("google", "numpy", "sphinx")),
     }  # fmt: skip
 
@@ -116,6 +115,7 @@ def _value(parameter: Any, metavars: dict[str, Value]) -> Value:
     if get_origin(annotation) is Literal:
         return Value("choices", tuple(map(str, get_args(annotation))))
     metavar = parameter.metavar or ""
+    # its NAME is no model's
     if "--lang" in parameter.opts:
         return Value("languages")
     if metavar in metavars:

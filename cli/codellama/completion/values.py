@@ -10,7 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -125,4 +125,15 @@ def languages(begun: str, environ: Mapping[str, str]) -> Found:
 
 
 def sessions(begun: str, environ: Mapping[str, str]) -> Found:
-    return ()
+    """Conversations, the last one first. Only read: whatever is wrong with the file is for `chat` to say."""
+    import sqlite3  # 7 ms
+    from urllib.parse import quote
+
+    from codellama.settings import Settings
+
+    path = Settings.load(environ).models.parent / "history" / "history.db"
+    if not path.is_file():
+        return []
+    with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=0.2)) as db:
+        rows = db.execute("SELECT id, title FROM conversations ORDER BY updated DESC").fetchall()
+    return [(str(id), title) for id, title in rows]
