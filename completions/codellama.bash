@@ -8,7 +8,7 @@ _codellama_node() {
     commands='' flags='' values='' operands=''
     case $1 in
         '')
-            commands='attention complete completion convert infill prompt'
+            commands='attention complete completion convert doctor infill prompt'
             flags='--version --help -h'
             ;;
         'attention')
@@ -41,6 +41,9 @@ _codellama_node() {
             flags='--4bit --force --dry-run --json --quiet -q --help -h'
             values='--variant=base|python|instruct --dtype=auto|float32|float16|bfloat16 --shard-size=text --skip-checksum=files --verify=directories'
             operands='directories directories'
+            ;;
+        'doctor')
+            flags='--json --quiet -q --help -h'
             ;;
         'infill')
             flags='--whole --diff --write -w --json --pick --single-line --suffix-first --prefix-first --raw --dry-run --4bit --8bit --quiet -q --help -h'

@@ -39,6 +39,7 @@ complete -c codellama -n '__codellama_at \'\'' -a attention -d 'Show which token
 complete -c codellama -n '__codellama_at \'\'' -a complete -d 'Go on with a text'
 complete -c codellama -n '__codellama_at \'\'' -a completion -d 'Complete commands'
 complete -c codellama -n '__codellama_at \'\'' -a convert -d 'Turn weights as Meta ships them into a directory in Hugging Face\'s layout'
+complete -c codellama -n '__codellama_at \'\'' -a doctor -d 'Look at Python'
 complete -c codellama -n '__codellama_at \'\'' -a infill -d 'Fill in the middle'
 complete -c codellama -n '__codellama_at \'\'' -a prompt -d 'See what a model would see'
 complete -c codellama -n '__codellama_at \'\'' -l version -d 'Print the version.'
@@ -111,6 +112,9 @@ complete -c codellama -n '__codellama_at \'convert\'' -l verify -x -a '(__fish_c
 complete -c codellama -n '__codellama_at \'convert\'' -l json -d 'Print one JSON object at the end.'
 complete -c codellama -n '__codellama_at \'convert\'' -l quiet -s q -d 'No progress, notes and warnings.'
 complete -c codellama -n '__codellama_at \'convert\'' -l help -s h -d 'Show this message and exit.'
+complete -c codellama -n '__codellama_at \'doctor\'' -l json -d 'Print one JSON object.'
+complete -c codellama -n '__codellama_at \'doctor\'' -l quiet -s q -d 'Print what is broken alone.'
+complete -c codellama -n '__codellama_at \'doctor\'' -l help -s h -d 'Show this message and exit.'
 complete -c codellama -n '__codellama_at \'infill\'; and not __codellama_line' -F
 complete -c codellama -n '__codellama_at \'infill\'; and __codellama_line' -k -a '(__codellama_ask lines)'
 complete -c codellama -n '__codellama_at \'infill\'' -l whole -d 'Print the whole text with its holes filled.'

@@ -36,6 +36,7 @@ LAYERS: list[set[str]] = [
     {
         "answers",
         "mask",
+        "checkup",
         "prompts",
         "infill",
         "rules",
@@ -62,6 +63,7 @@ LAYERS: list[set[str]] = [
         "fields",
         "stops",
         "heat",
+        "probe",
         "newfile",
         "highlight",
         "syntax",

@@ -14,6 +14,7 @@ from codellama.commands.attention import attention
 from codellama.commands.complete import complete
 from codellama.commands.completion import app as completion_app
 from codellama.commands.convert import convert
+from codellama.commands.doctor import doctor
 from codellama.commands.infill import infill
 from codellama.commands.options import Run
 from codellama.commands.prompt import app as prompt_app
@@ -51,6 +52,7 @@ app.command("complete")(complete)
 app.command("infill")(infill)
 app.command("convert")(convert)
 app.command("attention")(attention)
+app.command("doctor")(doctor)
 app.add_typer(prompt_app, name="prompt")
 app.add_typer(completion_app, name="completion")
 
