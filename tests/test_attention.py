@@ -224,7 +224,7 @@ def test_regions_have_colours_and_nothing_else_changes() -> None:
             assert [line.rstrip() for line in screen.lines] == list(grid.whole(plain))
             assert screen.style_of("◆") == {"1;35"}
             assert screen.style_of("prefix") == {"36"}
-            assert screen.style_of("suf") == {"33"}
+            assert screen.style_of("suf") == {"32"}
         else:
             # grounds in place of digits
             styles = {cell[1] for cell in screen.rows[-1].cells if cell}

@@ -24,13 +24,14 @@ from codellama.preview import FAINT, cells
 from codellama.sanitiser import sanitise
 
 SEEN, ITSELF, UNSEEN = "■", "◆", "·"
+# as in `highlight`: no yellow, blue or grey, which cannot be read on every ground
 _KINDS = {
     "control": "35",
-    "suffix": "33",
-    "system": "33",
-    "source": "33",
-    "assistant": "32",
+    "source": "35",
+    "suffix": "32",
     "turn": "32",
+    "assistant": "32",
+    "system": "1;36",
 }
 _OTHERS = "36"
 # prefix, user and whatever a template may have
