@@ -102,8 +102,8 @@ def _command(command: Any, path: tuple[str, ...], metavars: dict[str, Value]) ->
         _command(each, (*path, name), metavars)
         for name, each in sorted(getattr(command, "commands", {}).items()) if not each.hidden
     ]  # fmt: skip
-    # beside a command there is little room: what comes before the first colon or comma says enough
-    said = re.split(r"[:,.]\s", " ".join((command.short_help or command.help or "").split()) + " ")[0]
+    # beside a command there is little room: what comes before the first colon says enough
+    said = re.split(r"[:.]\s", " ".join((command.short_help or command.help or "").split()) + " ")[0]
     return Command(path, said, (*options, _HELP), tuple(arguments), tuple(below))
 
 
@@ -114,7 +114,7 @@ def _value(parameter: Any, metavars: dict[str, Value]) -> Value:
         return Value("choices", tuple(str(each.value) for each in annotation))
     if get_origin(annotation) is Literal:
         return Value("choices", tuple(map(str, get_args(annotation))))
-    metavar = parameter.metavar or ""
+    metavar = (parameter.metavar or "").rstrip("….")
     # its NAME is no model's
     if "--lang" in parameter.opts:
         return Value("languages")
