@@ -176,6 +176,8 @@ def test_pooled_weights_are_the_largest_of_a_block(size: int, scale: int) -> Non
         block = every[row * scale : (row + 1) * scale]
         expected = [float(block[:, at : at + scale].max()) for at in range(0, size, scale)]
         assert pooled.row(row, scale) == expected
+        assert pooled.row(row) == every[row].tolist()
+        # as it was kept
         assert pooled.row(row, scale) == expected
 
 

@@ -238,6 +238,10 @@ def test_tab(shell: str, work: Path, home: Path) -> None:
         for keys, words, call in ASKED:
             assert (keys, bare(typed.words(keys))) == (keys, words)
             assert typed.calls[-1] == f"__complete {call}"
+        for directory, name, keys in ((home, "deep.py", "~/deep.py:"), (work, "[a] $b.py", r"\[a\]\ \$b.py:")):
+            (directory / name).write_text("x = 1\ndef f():\n    return 1\n")
+            path = str(directory / name) if directory == home else name
+            assert typed.words(f"codellama infill {keys}\t") == ["codellama", "infill", f"{path}:2"]
 
 
 @SHELLS

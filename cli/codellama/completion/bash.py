@@ -28,7 +28,7 @@ _codellama_ask() {
 }
 
 _codellama_values() {
-    local kind=$1 word=$2 each
+    local kind=$1 word=$2 each file
     case $kind in
         text) compopt +o default +o bashdefault 2>/dev/null ;;
         files) compopt -o default -o filenames 2>/dev/null ;;
@@ -42,7 +42,8 @@ _codellama_values() {
         lines)
             # a backslash before a space is the shell's, not the file's
             each=${word//\\/}
-            if [[ $word == *:* && -f ${each%:*} ]]; then
+            file=${each%:*}
+            if [[ $word == *:* && -f ${file/#\~\//$HOME/} ]]; then
                 compopt -o nosort +o default 2>/dev/null
                 _codellama_ask lines "$each"
             else
@@ -73,7 +74,7 @@ _codellama() {
         fi
         line=${each:${#word}}
     done
-    program=${words[0]/#\~/$HOME}
+    program=${words[0]/#\~\//$HOME/}
     word=${words[${#words[@]}-1]}
     _codellama_node ''
     for ((i = 1; i < ${#words[@]} - 1; i++)); do

@@ -30,13 +30,14 @@ end
 # whether a line of a file is being named
 function __codellama_line
     set -l word (__codellama_word)
-    string match -qr -- ':[0-9]*$' "$word"; and test -f (string replace -r ':[0-9]*$' '' -- "$word")
+    set -l file (string replace -r ':[0-9]*$' '' -- "$word" | string replace -r '^~/' $HOME/)
+    string match -qr -- ':[0-9]*$' "$word"; and test -f "$file"
 end
 
 # what the program knows of a kind of value
 function __codellama_ask
     set -l words (commandline -opc)
-    set -l program (string replace -r '^~' $HOME -- $words[1])
+    set -l program (string replace -r '^~/' $HOME/ -- $words[1])
     $program __complete $argv[1] (__codellama_word) 2>/dev/null
 end
 

@@ -10,12 +10,13 @@ _SCRIPT = r"""#compdef codellama
 # The tree stands in this file, so that TAB does not start the program; it is asked only for what this machine alone
 # knows: models, lines of a file, languages, sessions.
 
-# what the program knows of a kind of value: $1; as it stands on the line: $2
+# what the program knows of a kind of value: $1; as it stands on the line: $2; what of it stands there already: $3
 _codellama_ask() {
     local line
     local -a values shown
     for line in "${(@f)$($_codellama_program __complete $1 "$2" 2>/dev/null)}"; do
         [[ -n $line ]] || continue
+        line=${line#"$3"}
         values+=("${line%%$'\t'*}")
         shown+=("${line%%$'\t'*}  ${line#*$'\t'}")
     done
@@ -31,8 +32,11 @@ _codellama_models() {
 
 _codellama_lines() {
     local word=${(Q)PREFIX}
-    if [[ $word == *:* && -f ${~word%:*} ]]; then
-        _codellama_ask lines "$word"
+    local file=${word%:*}
+    # the tilde is not yet what it stands for
+    if [[ $word == *:* && -f ${file/#\~\//$HOME/} ]]; then
+        compset -P '*:'
+        _codellama_ask lines "$word" "$file:"
     else
         _files
     fi
@@ -43,8 +47,7 @@ _codellama_sessions() { _codellama_ask sessions "${(Q)PREFIX}" }
 
 @FUNCTIONS@
 _codellama() {
-    # of a path as it was typed, the tilde is not yet what it stands for
-    local _codellama_program=${~${(Q)words[1]}}
+    local _codellama_program=${${(Q)words[1]}/#\~\//$HOME/}
     _codellama_at
 }
 
