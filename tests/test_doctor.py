@@ -137,6 +137,12 @@ def test_a_torch_that_hangs_is_ended(packages: Path, monkeypatch: pytest.MonkeyP
     assert probe.imports(lambda: None, ("torch",))["torch"].error == "takes more than 0 seconds to import"
 
 
+def test_a_python_that_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/no/python")
+    found = probe.imports(lambda: None, ("torch",))
+    assert found["torch"].error == "/no/python cannot be started: No such file or directory"
+
+
 def test_an_interrupt_leaves_no_process(packages: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (packages / "torch.py").write_text(
         "import time, os; open(os.environ['MARK'], 'w').write(str(os.getpid())); time.sleep(600)"

@@ -102,6 +102,8 @@ def running(*arguments: str) -> str:
         ["prompt", "show", "chat", "hello"],
         ["complete", "--dry-run", "x = "],
         ["infill", "--dry-run", f"{__file__}:1"],
+        ["attention", "--json", f"{__file__}:1"],
+        ["completion", "show", "bash"],
     ],
     ids=" ".join,
 )

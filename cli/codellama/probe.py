@@ -51,10 +51,13 @@ def imports(waiting: Callable[[], None], packages: tuple[str, ...] = PACKAGES) -
     try:
         for name in packages:
             # -P: a torch.py in the current directory is not the one that is meant
-            running[name] = subprocess.Popen(
-                [sys.executable, "-P", "-c", _PROGRAM, name],
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            )  # fmt: skip
+            command = [sys.executable, "-P", "-c", _PROGRAM, name]
+            try:
+                running[name] = subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+                )
+            except OSError as error:
+                found[name] = Import(error=f"{sys.executable} cannot be started: {error.strerror}")
         deadline = time.monotonic() + TIMEOUT
         for name, process in running.items():
             while True:
