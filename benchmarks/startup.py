@@ -16,6 +16,7 @@ COMMANDS = {
     "import typer": ["-c", "import typer"],
     "codellama --help": ["-m", "codellama", "--help"],
     "codellama complete --help": ["-m", "codellama", "complete", "--help"],
+    "codellama __complete models": ["-m", "codellama", "__complete", "models", ""],
     "codellama prompt show complete x": ["-m", "codellama", "prompt", "show", "complete", "-q", "x"],
 }
 

@@ -56,10 +56,10 @@ def test_a_group_alone_shows_its_help_as_a_usage_error(arguments: list[str]) -> 
 
 def test_an_unknown_command_is_named() -> None:
     done = Cli()("compete")
-    assert (done.code, done.err) == (
-        2,
-        "codellama: No such command 'compete'. Did you mean 'complete', 'prompt'? (`codellama --help` tells more)\n",
-    )
+    assert done.code == 2
+    # what else it may mean depends on what other commands there are
+    assert done.err.startswith("codellama: No such command 'compete'. Did you mean 'complete', ")
+    assert done.err.endswith("? (`codellama --help` tells more)\n")
 
 
 @pytest.mark.parametrize(

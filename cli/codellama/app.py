@@ -11,10 +11,13 @@ import typer
 from typer.exceptions import TyperException
 
 from codellama import __version__
+from codellama.commands.attention import attention
 from codellama.commands.chat import chat
 from codellama.commands.complete import complete
+from codellama.commands.completion import app as completion_app
 from codellama.commands.convert import convert
 from codellama.commands.docstring import docstring
+from codellama.commands.doctor import doctor
 from codellama.commands.history import app as history_app
 from codellama.commands.infill import infill
 from codellama.commands.options import Run
@@ -27,6 +30,8 @@ app = typer.Typer(
     name="codellama",
     help="Code Llama in your terminal.",
     no_args_is_help=True,
+    # typer's own scripts run the program at each TAB, which takes 160 ms; `completion` has others
+    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -52,8 +57,11 @@ app.command("infill")(infill)
 app.command("docstring")(docstring)
 app.command("chat")(chat)
 app.command("convert")(convert)
+app.command("attention")(attention)
+app.command("doctor")(doctor)
 app.add_typer(prompt_app, name="prompt")
 app.add_typer(history_app, name="history")
+app.add_typer(completion_app, name="completion")
 
 
 def run(arguments: Sequence[str], state: Run) -> int:

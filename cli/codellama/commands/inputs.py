@@ -113,17 +113,22 @@ def target(console: Console, argument: str | None, example: str, language: str |
         raise InputError(f"there is nothing to fill; for example: {example}")
     place = holes.Place(None) if argument is None else holes.place(argument)
     read = source.read_stdin(console.stdin) if place.path is None else source.read_file(place.path)
+    return gaps(console, read, place, example, language)
+
+
+def gaps(console: Console, read: Source, place: holes.Place, example: str, language: str | None = None) -> Target:
+    """`target`, of a text that was read already."""
     if place.line is None:
-        gaps = holes.gaps_marked(read.text)
-        if not gaps:
+        found = holes.gaps_marked(read.text)
+        if not found:
             named = "codellama infill -- -:42 < app.py" if place.path is None else example
             raise InputError(f"{read.name}: has no {holes.FILL_ME} in it; put one, or name a line: {named}")
     else:
-        gaps = [holes.gap_at(read.text, read.name, place.line, place.column)]
+        found = [holes.gap_at(read.text, read.name, place.line, place.column)]
         if holes.FILL_ME in read.text:
             console.note(f"{read.name}: holds {holes.FILL_ME}, which is plain text where a line is named")
     spoken = syntax.language_of(read.path.name if read.path else None, language)
-    return Target(read, gaps, spoken, place.line)
+    return Target(read, found, spoken, place.line)
 
 
 def context(files: Sequence[Path], language: str) -> list[tuple[str, str]]:

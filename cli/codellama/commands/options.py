@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -192,13 +192,27 @@ def tokens_needed(model: Model, prompt: Prompt, sampling: Sampling, answers: int
     return min(longest, model.context) * sampling.candidates
 
 
+LOADING = ("model", "dtype", "four_bit", "eight_bit", "device", "insist", "quiet")
+# the shared options of a command that loads a model and draws nothing
+
+
 def with_shared(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the shared options: its parameter `shared` is spread into one parameter for each of them."""
+    return _spread(command, tuple(Shared.__dataclass_fields__))
+
+
+def with_loading(command: Callable[..., None]) -> Callable[..., None]:
+    """`with_shared`, but only the options that say which model it is and how it is loaded."""
+    return _spread(command, LOADING)
+
+
+def _spread(command: Callable[..., None], names: Sequence[str]) -> Callable[..., None]:
     own = inspect.signature(command, eval_str=True)
     parameters = [p for p in own.parameters.values() if p.name != "shared"]
     shared = [
         p.replace(kind=inspect.Parameter.KEYWORD_ONLY)
         for p in inspect.signature(Shared, eval_str=True).parameters.values()
+        if p.name in names
     ]
 
     @wraps(command)

@@ -135,7 +135,7 @@ def show_chat(
     from codellama.dialog import Message
 
     run: Run = ctx.obj
-    messages = _read_dialog(dialog) if dialog else []
+    messages = read_dialog(dialog) if dialog else []
     if system is not None:
         messages.insert(0, Message("system", source.check_argument(system, "--system")))
     if question is not None or file is not None or not messages or messages[-1].role != "user":
@@ -218,7 +218,8 @@ def _as_dict(model: Model, prompt: Prompt) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _read_dialog(path: Path) -> list[Message]:
+def read_dialog(path: Path) -> list[Message]:
+    """The messages of a JSON file. Raises InputError for one that holds something else."""
     from codellama import source
     from codellama.dialog import Message, Role
 
