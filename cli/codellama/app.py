@@ -13,6 +13,7 @@ from codellama import __version__
 from codellama.commands.complete import complete
 from codellama.commands.convert import convert
 from codellama.commands.infill import infill
+from codellama.commands.models import app as models_app
 from codellama.commands.options import Run
 from codellama.commands.prompt import app as prompt_app
 from codellama.console import Console
@@ -46,6 +47,7 @@ def _options(
 app.command("complete")(complete)
 app.command("infill")(infill)
 app.command("convert")(convert)
+app.add_typer(models_app, name="models")
 app.add_typer(prompt_app, name="prompt")
 
 

@@ -136,7 +136,7 @@ def _choose(console: Console, found: Origin, told: Variant | None, *, ask: bool)
 
 def _describe(console: Console, planned: Conversion, output: Path, *, force: bool, as_json: bool) -> None:
     """Print what would be written and the room for it. Raises as the writing would before it begins."""
-    from codellama.convert import publish
+    from codellama import publish
     from codellama.devices import free_disk
     from codellama.memory import gigabytes
 
