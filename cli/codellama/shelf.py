@@ -1,4 +1,4 @@
-"""The models that are on this machine: those fetched or converted for us, the Hugging Face cache's, the built-in one."""
+"""The models on this machine: those fetched or converted for us, the Hugging Face cache's, and the built-in one."""
 
 from __future__ import annotations
 

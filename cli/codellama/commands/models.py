@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from codellama.commands.models_pull import pull
 from codellama.commands.options import Run
+from codellama.commands.reports import size, table
 
 if TYPE_CHECKING:
     from codellama.catalogue import Entry
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from codellama.shelf import Shelved
 
 app = typer.Typer(no_args_is_help=True, help="See, fetch and remove models, and what fits this machine.")
+app.command("pull")(pull)
 
 CONTEXT = 4096
 # tokens for which the list tells what fits
@@ -54,17 +56,17 @@ def list_models(ctx: typer.Context, *, as_json: JsonOption = False) -> None:
             str(entry.context),
             "yes" if entry.infill else "no",
             entry.chat_format or "no",
-            _size(_disk(entry)),
+            size(_disk(entry)),
             " ".join(BITS[name] for name in _fitting(entry, machine)) or "-",
         ))  # fmt: skip
     lines = [
-        *_table(rows, right={4, 7}),
+        *table(rows, right={4, 7}),
         "",
         "*: is here. fits in: so many bits a weight (8: --8bit, 4: --4bit) and a context",
         f"of {CONTEXT} tokens go {_where(machine)}",
         "",
         "here:",
-        *_table([_shelved_row(found) for found in here], right={2}, indent="  "),
+        *table([_shelved_row(found) for found in here], right={2}, indent="  "),
     ]
     run.console.write_line("\n".join(lines))
     for found in here:
@@ -137,30 +139,9 @@ def _where(machine: Machine) -> str:
     return "onto " + " + ".join(f"{gpu.device} ({gigabytes(gpu.free)} free)" for gpu in machine.gpus)
 
 
-def _table(rows: Sequence[tuple[str, ...]], right: set[int], indent: str = "") -> list[str]:
-    """Columns two spaces apart; those of `right` end in line. Nothing is left at the end of a line."""
-    from codellama.sanitiser import one_line
-
-    clean = [tuple(one_line(cell) for cell in row) for row in rows]
-    widths = [max(map(len, column)) for column in zip(*clean, strict=True)]
-    lines = []
-    for row in clean:
-        cells = [
-            cell.rjust(width) if at in right else cell.ljust(width)
-            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        # the first column is a mark
-        lines.append((indent + cells[0] + " " * (1 if widths[0] <= 1 else 2) + "  ".join(cells[1:])).rstrip())
-    return lines
-
-
 def _shelved_row(found: Shelved) -> tuple[str, ...]:
     state = "in part" if found.partial else "damaged" if found.fault else found.precision or "?"
-    return found.name, state, _size(found.bytes), "built in" if found.home == "built in" else str(found.directory)
-
-
-def _size(size: int) -> str:
-    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"
+    return found.name, state, size(found.bytes), "built in" if found.home == "built in" else str(found.directory)
 
 
 def _machine_json(machine: Machine) -> dict[str, object]:
