@@ -36,6 +36,13 @@ Fault = Callable[["Handler", bytes], None]
 # sends the answer; the bytes are what would have been sent
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that went away is what some tests are about."""
+
+
 @dataclass
 class Hub:
     """Context manager; `url` is its endpoint."""
@@ -68,7 +75,7 @@ class Hub:
             pass
 
         Bound.hub, Bound.host = hub, host
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Bound)
+        server = _Server(("127.0.0.1", 0), Bound)
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         return server
 
@@ -110,6 +117,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = unquote(urlsplit(self.path).path)
+        self.tags: dict[str, str] = {}
+        # the headers that go with a file
         headers = self.headers
         self.hub.requests.append(
             Request(self.command, path, headers.get("Range"), headers.get("Authorization"), self.host)
@@ -131,6 +140,15 @@ class Handler(BaseHTTPRequestHandler):
         if data is None:
             self.answer(404, b"", {"X-Error-Code": "EntryNotFound"})
             return
+        if parts[0] != "api":
+            self.tags = {
+                "X-Repo-Commit": self.hub.commit,
+                "ETag": f'"{hashlib.sha1(b"blob %d" % len(data) + bytes(1) + data).hexdigest()}"',
+            }
+            if parts[-1].endswith(LFS):
+                self.tags |= {
+                    "X-Linked-ETag": f'"{hashlib.sha256(data).hexdigest()}"', "X-Linked-Size": str(len(data))
+                }  # fmt: skip
         if self.host == "hub" and parts[0] != "api" and parts[-1].endswith(LFS) and not self._fault_waits(path, "hub:"):
             self.answer(302, b"", {"Location": f"{self.hub.cdn}{self.path}"})
             return
@@ -148,7 +166,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def answer(self, status: int, data: bytes, headers: dict[str, str] | None = None) -> None:
         self.send_response(status)
-        for name, value in (headers or {}).items():
+        for name, value in {**self.tags, **(headers or {})}.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
@@ -160,6 +178,8 @@ class Handler(BaseHTTPRequestHandler):
         asked = self.headers.get("Range")
         start = int(asked.removeprefix("bytes=").split("-")[0]) if asked else 0
         self.send_response(206 if asked else 200)
+        for name, value in self.tags.items():
+            self.send_header(name, value)
         if asked:
             self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
         self.send_header("Content-Length", str(len(data) - start))
@@ -167,7 +187,9 @@ class Handler(BaseHTTPRequestHandler):
         return data[start:]
 
     def serve(self, data: bytes) -> None:
-        self.wfile.write(self.begin(data))
+        rest = self.begin(data)
+        if self.command != "HEAD":
+            self.wfile.write(rest)
 
 
 # what goes wrong

@@ -34,6 +34,8 @@ TIMEOUT = 30.0
 # seconds without a byte
 ATTEMPTS = 5
 # in a row that bring nothing
+FIRST_WAIT = 1.0
+# seconds; each time twice as long
 PATIENCE = 300
 # seconds: who is asked to wait longer is told so instead
 PASSING = (408, 425, 429, 500, 502, 503, 504)
@@ -203,7 +205,7 @@ def _patiently(action: Callable[[], T], wait: Wait, done: Callable[[], int] = la
             failures, before = (1 if done() > before else failures + 1), done()
             if failures == ATTEMPTS or passing.after > PATIENCE:
                 raise passing.error from passing
-            wait(passing.reason, max(passing.after, 2.0 ** (failures - 1)))
+            wait(passing.reason, max(passing.after, FIRST_WAIT * 2 ** (failures - 1)))
 
 
 @contextmanager

@@ -208,8 +208,8 @@ def _bring(
     sum = _whole(pull, file, path, report, wait)
     if not sum:
         raise CodellamaError(
-            f"{pull.repository.hub_id}: {file.name} came with another hash than the hub says and was thrown away: run it "
-            "again; if that does not help, the hub or what lies between is at fault"
+            f"{pull.repository.hub_id}: {file.name} came with another hash than the hub says and was thrown away: run "
+            "it again; if that does not help, the hub or what lies between is at fault"
         )
     return sum
 
