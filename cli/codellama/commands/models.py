@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from codellama.commands.models_memory import memory
 from codellama.commands.models_pull import pull
 from codellama.commands.options import Run
-from codellama.commands.reports import size, table
+from codellama.commands.reports import machine_json, size, table
 
 if TYPE_CHECKING:
     from codellama.catalogue import Entry
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="See, fetch and remove models, and what fits this machine.")
 app.command("pull")(pull)
+app.command("memory")(memory)
 
 CONTEXT = 4096
 # tokens for which the list tells what fits
@@ -39,7 +41,7 @@ def list_models(ctx: typer.Context, *, as_json: JsonOption = False) -> None:
     here = list(shelf.shelved(run.settings, run.console.environ))
     if as_json:
         content = {
-            "machine": _machine_json(machine),
+            "machine": machine_json(machine),
             "family": [_entry_json(entry, machine) for entry in catalogue.FAMILY],
             "here": [_shelved_json(found) for found in here],
         }
@@ -62,8 +64,8 @@ def list_models(ctx: typer.Context, *, as_json: JsonOption = False) -> None:
     lines = [
         *table(rows, right={4, 7}),
         "",
-        "*: is here. fits in: so many bits a weight (8: --8bit, 4: --4bit) and a context",
-        f"of {CONTEXT} tokens go {_where(machine)}",
+        "*: is here. fits in: bits a weight (16: as it is, 8: --8bit, 4: --4bit) with which it goes",
+        f"{_where(machine)}, and {CONTEXT} tokens of context with it",
         "",
         "here:",
         *table([_shelved_row(found) for found in here], right={2}, indent="  "),
@@ -142,15 +144,6 @@ def _where(machine: Machine) -> str:
 def _shelved_row(found: Shelved) -> tuple[str, ...]:
     state = "in part" if found.partial else "damaged" if found.fault else found.precision or "?"
     return found.name, state, size(found.bytes), "built in" if found.home == "built in" else str(found.directory)
-
-
-def _machine_json(machine: Machine) -> dict[str, object]:
-    return {
-        "gpus": [
-            {"device": gpu.device, "name": gpu.name, "total": gpu.total, "free": gpu.free} for gpu in machine.gpus
-        ],
-        "ram": {"total": machine.ram_total, "free": machine.ram_free},
-    }
 
 
 def _entry_json(entry: Entry, machine: Machine) -> dict[str, object]:

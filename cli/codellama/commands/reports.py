@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from codellama.console import ProgressLine
+    from codellama.devices import Machine
 
 
 def reporter(line: ProgressLine) -> Callable[[str, int, int], None]:
@@ -51,5 +52,17 @@ def sizes_table(title: str, sizes: Mapping[str, int]) -> str:
 
 
 def size(size: int) -> str:
-    """13.5 GB, 18.5 MB."""
-    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"
+    """13.5 GB, 404.8 MB, 524.3 kB, of powers of ten."""
+    for unit, power in (("GB", 9), ("MB", 6), ("kB", 3)):
+        if size >= 10**power:
+            return f"{size / 10**power:.1f} {unit}"
+    return f"{size} B"
+
+
+def machine_json(machine: Machine) -> dict[str, object]:
+    return {
+        "gpus": [
+            {"device": gpu.device, "name": gpu.name, "total": gpu.total, "free": gpu.free} for gpu in machine.gpus
+        ],
+        "ram": {"total": machine.ram_total, "free": machine.ram_free},
+    }
