@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from codellama.commands.models_info import info
 from codellama.commands.models_memory import memory
 from codellama.commands.models_pull import pull
 from codellama.commands.options import Run
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="See, fetch and remove models, and what fits this machine.")
 app.command("pull")(pull)
+app.command("info")(info)
 app.command("memory")(memory)
 
 CONTEXT = 4096
