@@ -80,7 +80,7 @@ def removable(name: str, settings: Settings, environ: Mapping[str, str]) -> Path
         return place
     if name == TINY:
         raise InputError(f"{TINY}: is built in: it cannot be removed")
-    if Path(name).expanduser().is_dir():
+    if name and Path(name).expanduser().is_dir():
         raise InputError(f"{name}: is no model that codellama keeps: remove the directory yourself")
     entry = models.find(name, settings, environ, absent_ok=True)
     for hub_id, snapshot in hub_cache.models(environ):

@@ -66,8 +66,8 @@ def list_models(ctx: typer.Context, *, as_json: JsonOption = False) -> None:
     lines = [
         *table(rows, right={4, 7}),
         "",
-        "*: is here. fits in: bits a weight (16: as it is, 8: --8bit, 4: --4bit) with which it goes",
-        f"{_where(machine)}, and {CONTEXT} tokens of context with it",
+        "*: is here. fits in: bits a weight (16 as it is, 8 with --8bit, 4 with --4bit)",
+        f"with which it goes {_where(machine)}, with {CONTEXT} tokens",
         "",
         "here:",
         *table([_shelved_row(found) for found in here], right={2}, indent="  "),

@@ -109,7 +109,6 @@ def describe(machine: Machine) -> str:
 def chart(found: tuple[Fit, ...], machine: Machine, width: int) -> list[str]:
     """A bar for each precision: what it takes of what is free where the model computes."""
     from codellama import capacity
-    from codellama.memory import WORKING
 
     free = sum(bytes for _, bytes in capacity.homes(machine))
     names = max(len(fit.need.precision) for fit in found)
@@ -124,7 +123,7 @@ def chart(found: tuple[Fit, ...], machine: Machine, width: int) -> list[str]:
         bar = bar.ljust(room + 1)
         lines.append(f"{fit.need.precision:{names}}  {bar[:edge]}|{bar[edge + 1 :]}".rstrip())
     where = "on the GPUs" if machine.gpus else "in RAM"
-    lines.append(f"{'':{names}}  # weights  = cache  . {size(WORKING)} to work with  | {size(free)} free {where}")
+    lines.append(f"{'':{names}}  # weights  = cache  . to work with  | {size(free)} free {where}")
     return lines
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from codellama.settings import Settings
 
 MOST_CANDIDATES = 64
-DEMONSTRATION = "a built-in demonstration answers, not Code Llama; to get that: README, Getting a model; then -m 7b"
+DEMONSTRATION = "a built-in demonstration answers, not Code Llama: `codellama models pull 7b` fetches that, then -m 7b"
 
 
 def open_local(model: Model, options: LoadOptions, tokens: int) -> Backend:
