@@ -339,7 +339,7 @@ def test_the_token_stays_with_the_hub(user: User, hub: Hub) -> None:
         ("7b-instuct", 2, "7b-instuct: no such model: did you mean 7b-instruct or"),
         ("../../etc", 2, "../../etc: no such model"),
         ("a/b/c", 2, "a/b/c: no such model"),
-        ("tiny", 2, "tiny: "),
+        ("tiny", 2, "tiny: is built in: there is nothing to fetch"),
         ("\x1b]0;x\x07/y", 2, "␛]0;x␇/y: no such model"),
     ],
 )
@@ -448,6 +448,10 @@ def test_of_two_formats_the_single_file_alone_is_fetched(
     assert (card["variant"], card["infill"], card["chat_format"], "name" in card) == (None, None, None, False)
     assert user("models", "path", "someone/thing").out == f"{user.models / 'someone--thing'}\n"
     assert user("complete", "-m", "someone/thing", "--max-tokens", "2", "x").code == 0
+    assert [found["name"] for found in json.loads(user("models", "list", "--json").out)["here"]] == [
+        "tiny", "someone/thing"
+    ]  # fmt: skip
+    assert user("models", "remove", "someone/thing", "--yes").code == 0
 
 
 def test_a_listing_of_nonsense(user: User, hub: Hub) -> None:

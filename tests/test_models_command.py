@@ -117,6 +117,9 @@ def test_what_is_here_is_listed(cli: Cli, home: Path, ours: Path, model: Path) -
     other = home / "huggingface/hub/models--someone--bert/snapshots/abc"
     other.mkdir(parents=True)
     (other / "config.json").write_text('{"model_type": "bert"}')
+    nonsense = home / "huggingface/hub/models--someone--nonsense/snapshots/abc"
+    nonsense.mkdir(parents=True)
+    (nonsense / "config.json").write_text("{")
 
     here = {found["name"]: found for found in told(cli("models", "list", "--json"))["here"]}
     assert list(here) == ["tiny", "broken", "mine", "7b", "someone/thing"]

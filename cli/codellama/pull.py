@@ -37,6 +37,7 @@ from codellama.tokenizer import Tokenizer
 TOKENIZERS = ("tokenizer.model", "tokenizer.json")
 SMALL = (CONFIG, GENERATION_CONFIG, *TOKENIZERS, "tokenizer_config.json", "special_tokens_map.json")
 # what is fetched beside the weights: the last two are for other programs
+FETCHING = "fetching"
 LONGEST_INDEX = 50_000_000
 # bytes
 _SHARD = re.compile(r"[A-Za-z0-9][\w.-]*\.safetensors", re.ASCII)
@@ -105,6 +106,8 @@ def plan(name: str, settings: Settings, revision: str | None = None, wait: Wait 
     Raises InputError for a name that is neither and a repository that holds no Llama in safetensors, and as
     `hub.repository` does.
     """
+    if name == models.TINY:
+        raise InputError(f"{name}: is built in: there is nothing to fetch")
     entry = catalogue.by_name(name) or catalogue.by_hub_id(name)
     hub_id, place = entry.hub_id if entry else name, models.place(name, settings)
     if place is None or not hub_cache.HUB_ID.fullmatch(hub_id):
@@ -221,12 +224,12 @@ def _whole(pull: Pull, file: RemoteFile, path: Path, report: Report, wait: Wait)
     def fetched(size: int) -> None:
         nonlocal done
         done += size
-        report(f"fetching {file.name}", done, file.size)
+        report(FETCHING, done, file.size)
 
     def read(size: int) -> None:
         nonlocal done
         done += size
-        report(f"checking {file.name}", done, file.size)
+        report("checking", done, file.size)
 
     if done != file.size:
         hub.fetch(pull.repository, file, path, fetched, wait)
@@ -262,7 +265,7 @@ def _git_hash(path: Path) -> str:
 def _from(before: int, total: int, report: Report) -> Report:
     """Reports of one file told as those of all of them, but for reading it again."""
     return lambda doing, done, size: (
-        report(doing, before + done, total) if doing.startswith("fetching") else report(doing, done, size)
+        report(doing, before + done, total) if doing == FETCHING else report(doing, done, size)
     )
 
 

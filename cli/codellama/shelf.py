@@ -44,14 +44,14 @@ def shelved(settings: Settings, environ: Mapping[str, str]) -> Iterator[Shelved]
     folders = sorted(settings.models.iterdir()) if settings.models.is_dir() else []
     for folder in folders:
         if not folder.name.startswith(".") and (folder / CONFIG).is_file():
-            yield _of(folder.name, folder, "ours")
+            yield _of(_name(folder.name), folder, "ours")
     for folder in folders:
         name = publish.unfinished(folder.name)
         if name is not None and folder.is_dir():
-            yield Shelved(name, folder, "ours", _size(folder), None, None, partial=True)
+            yield Shelved(_name(name), folder, "ours", _size(folder), None, None, partial=True)
     for hub_id, snapshot in hub_cache.models(environ):
-        # others' caches hold all kinds of models
-        if Fields(snapshot / CONFIG).values.get("model_type") == "llama":
+        # the cache holds all kinds of models
+        if _is_llama(snapshot):
             yield _of(hub_id, snapshot, "Hugging Face cache", hub_id, snapshot.name)
 
 
@@ -102,6 +102,19 @@ def _of(name: str, directory: Path, home: Home, hub_id: str | None = None, revis
         return Shelved(name, directory, home, _size(directory), None, None, str(error), hub_id, revision)
     precision = config.quantisation or config.dtype
     return Shelved(name, directory, home, _size(directory), precision, model, None, hub_id, revision)
+
+
+def _name(folder: str) -> str:
+    """What a model of ours is called: by its hub id where `models.place` made its folder's name of one."""
+    hub_id = folder.replace("--", "/", 1)
+    return hub_id if hub_cache.HUB_ID.fullmatch(hub_id) else folder
+
+
+def _is_llama(directory: Path) -> bool:
+    try:
+        return bool(Fields(directory / CONFIG).values.get("model_type") == "llama")
+    except InputError:
+        return False
 
 
 def _size(directory: Path) -> int:
