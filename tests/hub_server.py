@@ -238,3 +238,8 @@ def other(data: bytes) -> Fault:
 def whole(handler: Handler, data: bytes) -> None:
     """All of it, whatever range was asked for."""
     handler.answer(200, data)
+
+
+def misplaced(handler: Handler, data: bytes) -> None:
+    """All of it, said to be a part that was not asked for."""
+    handler.answer(206, data, {"Content-Range": f"bytes 0-{len(data) - 1}/{len(data)}"})
