@@ -257,6 +257,14 @@ def test_a_file_that_goes_on_and_on(user: User, hub: Hub, repository: dict[str, 
     assert (user.new / SHARD).stat().st_size <= len(repository[SHARD])
 
 
+def test_a_hub_that_always_ends_too_early(user: User, hub: Hub, repository: dict[str, bytes]) -> None:
+    hub.faults = [(SHARD, other(repository[SHARD][:1000]))] * ATTEMPTS
+    done = user("models", "pull", "7b")
+    assert (done.code, f"codellama: {HUB_ID}: {SHARD} ends too early\n" in done.err) == (1, True)
+    assert done.err.count(f"7b: {SHARD} ends too early: trying again in") == ATTEMPTS - 1
+    assert user("models", "pull", "7b").code == 0
+
+
 def test_too_many_requests_are_waited_for(user: User, hub: Hub) -> None:
     hub.faults = [("main", status(429, Retry_After="1")), (SHARD, status(429, Retry_After="1"))]
     start = time.monotonic()

@@ -170,7 +170,7 @@ def _append(repository: Repository, file: RemoteFile, stream: BinaryIO, advance:
             advance(-have)
             have = 0
             if response.status_code == 206:
-                raise _Passing("answered with another part", _nonsense(repository.hub_id))
+                raise _Passing("the hub answers with another part", _nonsense(repository.hub_id))
         for piece in response.iter_bytes():
             if have + len(piece) > file.size:
                 raise CodellamaError(f"{repository.hub_id}: {file.name} is longer than the hub said: run it again")
@@ -180,7 +180,9 @@ def _append(repository: Repository, file: RemoteFile, stream: BinaryIO, advance:
             have += len(piece)
             advance(len(piece))
     if have < file.size:
-        raise _Passing("ended too early", CodellamaError(f"{repository.hub_id}: {file.name} ends too early"))
+        raise _Passing(
+            f"{file.name} ends too early", CodellamaError(f"{repository.hub_id}: {file.name} ends too early")
+        )
 
 
 def _size(stream: BinaryIO) -> int:
