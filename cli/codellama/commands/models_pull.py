@@ -50,23 +50,22 @@ def pull(
         if dry_run:
             _describe(console, planned, as_json=as_json)
             return
-        kept = planned.place
-        if not four_bit:
-            _fetch(console, planned, report, wait)
-        else:
-            kept = copy
-            if pulls.origin(copy) != planned.origin:
-                _fetch(console, planned, report, wait, planned.four_bit_bytes)
+        kept = copy if four_bit else planned.place
+        there = pulls.origin(kept) == planned.origin
+        if not there:
+            _fetch(console, planned, report, wait, planned.four_bit_bytes if four_bit else 0)
+            if four_bit:
                 _quantise(planned.place, copy, report)
-            if drop_original and planned.place.exists():
-                shelf.remove(name, run.settings, console.environ)
+        if drop_original and planned.place.exists():
+            shelf.remove(name, run.settings, console.environ)
     if as_json:
         repository = planned.repository
         console.write_line(
             json.dumps({"directory": str(kept), "hub_id": repository.hub_id, "revision": repository.revision})
         )
     called = copy.name if four_bit else planned.name
-    console.note(f"{kept} is complete and checked: codellama complete -m {called} 'def fibonacci('")
+    state = "was here already" if there else "is complete and checked"
+    console.note(f"{kept} {state}: codellama complete -m {called} 'def fibonacci('")
 
 
 def _fetch(console: Console, planned: Pull, report: Report, wait: Wait, more: int = 0) -> None:
