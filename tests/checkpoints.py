@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -62,3 +63,22 @@ def reference(directory: Path, **settings: Any) -> torch.Tensor:
     with torch.no_grad():
         logits: torch.Tensor = model(IDS).logits
     return logits
+
+
+def allocated(model: LlamaForCausalLM) -> int:
+    """Bytes of all weights with what bitsandbytes keeps beside them, each storage once."""
+    tensors: list[Any] = []
+    parameter: Any
+    for parameter in model.parameters():
+        tensors.append(parameter.data)
+        state = getattr(parameter, "quant_state", None)
+        if state is not None:
+            tensors += [state.absmax, state.code, state.offset, state.state2.absmax, state.state2.code]
+        tensors += [parameter.SCB] if getattr(parameter, "SCB", None) is not None else []
+    return storages(tensors)
+
+
+def storages(tensors: Iterable[torch.Tensor]) -> int:
+    """Bytes of what tensors lie in, each storage once."""
+    found = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors}
+    return sum(found.values())

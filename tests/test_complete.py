@@ -206,7 +206,7 @@ def test_a_context_beyond_what_the_model_was_made_for_is_said(cli: Cli, scripted
     ("arguments", "code", "complaint"),
     [
         ("-m 9b", 2, "9b: no such model: name a directory, tiny, one of 7b"),
-        ("-m 7b", 2, "7b is not on this machine; `hf download codellama/CodeLlama-7b-hf"),
+        ("-m 7b", 2, "7b is not on this machine: `codellama models pull 7b` fetches it"),
         ("-m {tmp}", 2, "no config.json there"),
         ("-f {tmp}/absent.py", 2, "absent.py: no such file"),
         ("-f {tmp}", 2, "is a directory"),

@@ -38,15 +38,6 @@ def convert(cli: Cli, meta: Path, *options: str, stdin_tty: bool = False) -> Res
 # which model it is
 
 
-def config_of(entry: Entry) -> Config:
-    size = entry.size
-    return Config(
-        size.hidden_size, size.layers, size.heads, size.kv_heads, size.hidden_size // size.heads,
-        size.intermediate_size, entry.vocab_size, entry.context, entry.rope_theta, None, 1e-5, False, 1, (2,), None,
-        None,
-    )  # fmt: skip
-
-
 @pytest.fixture
 def tokenizer_of(llama7: Tokenizer, llama32: Tokenizer, llama70: Tokenizer) -> Callable[[Entry], Tokenizer]:
     return lambda entry: llama70 if entry.size.name == "70B" else llama32 if entry.vocab_size == 32000 else llama7
@@ -54,7 +45,7 @@ def tokenizer_of(llama7: Tokenizer, llama32: Tokenizer, llama70: Tokenizer) -> C
 
 @pytest.mark.parametrize("entry", FAMILY, ids=lambda entry: entry.name)
 def test_the_family_is_known_by_its_shapes(entry: Entry, tokenizer_of: Callable[[Entry], Tokenizer]) -> None:
-    config = config_of(entry)
+    config = Config.of(entry)
     found = describe.identify(config, tokenizer_of(entry), entry.variant)
     assert (found.name, found.size, found.variant) == (entry.name, entry.size.name, entry.variant)
     assert (found.infill, found.chat_format) == (entry.infill, entry.chat_format)
@@ -65,7 +56,7 @@ def test_the_family_is_known_by_its_shapes(entry: Entry, tokenizer_of: Callable[
 
 
 def test_what_the_weights_tell_of_their_variant() -> None:
-    told = {entry.name: sorted(each.variant for each in describe.candidates(config_of(entry))) for entry in FAMILY}
+    told = {entry.name: sorted(each.variant for each in describe.candidates(Config.of(entry))) for entry in FAMILY}
     both, any_of = ["base", "instruct"], ["base", "instruct", "python"]
     assert told == {
         "7b": both, "7b-instruct": both, "7b-python": ["python"],
@@ -78,9 +69,11 @@ def test_what_the_weights_tell_of_their_variant() -> None:
 def test_a_shape_outside_the_family_goes_by_its_tokenizer(
     llama7: Tokenizer, llama32: Tokenizer, llama70: Tokenizer, tiny_tokenizer: Tokenizer
 ) -> None:
-    shape = replace(config_of(FAMILY[0]), layers=1)
+    shape = replace(Config.of(FAMILY[0]), layers=1)
 
-    def ability(tokenizer: Tokenizer, variant: catalogue.Variant, vocabulary: int = 32016) -> tuple[bool, str | None]:
+    def ability(
+        tokenizer: Tokenizer, variant: catalogue.Variant, vocabulary: int = 32016
+    ) -> tuple[bool | None, str | None]:
         found = describe.identify(replace(shape, vocab_size=vocabulary), tokenizer, variant)
         assert (found.name, found.size) == (None, "465M")
         return found.infill, found.chat_format

@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 
-from codellama.convert import conversion, origin, publish
+from codellama import publish
+from codellama.convert import conversion, origin
 from codellama.convert.conversion import Conversion
-from codellama.convert.manifest import MANIFEST
 from codellama.convert.verify import recheck
 from codellama.errors import CodellamaError, ExitCode, InputError
+from codellama.manifest import MANIFEST
 from tests.harness import Cli
 from tests.meta import parameters, random_weights, save
 

@@ -29,7 +29,7 @@ from codellama.engine import load as loading
 from codellama.engine.load import Loaded, llama_config, load
 from codellama.errors import CodellamaError, ExitCode, InputError
 from codellama.memory import WORKING, LoadOptions, kv_bytes, plan, weight_bytes
-from tests.checkpoints import IDS, reference, save, save_quantised
+from tests.checkpoints import IDS, allocated, reference, save, save_quantised
 
 PLENTY = Machine((), 64 * 10**9, 64 * 10**9)
 CONTEXT = 64
@@ -318,20 +318,6 @@ def test_no_library_prints_or_warns(stored: dict[str, Path], quantised: dict[str
 
 
 # quantised
-
-
-def allocated(model: LlamaForCausalLM) -> int:
-    """Bytes of all weights with what bitsandbytes keeps beside them, each storage once."""
-    tensors: list[Any] = []
-    parameter: Any
-    for parameter in model.parameters():
-        tensors.append(parameter.data)
-        state = getattr(parameter, "quant_state", None)
-        if state is not None:
-            tensors += [state.absmax, state.code, state.offset, state.state2.absmax, state.state2.code]
-        tensors += [parameter.SCB] if getattr(parameter, "SCB", None) is not None else []
-    storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors}
-    return sum(storages.values())
 
 
 @pytest.mark.parametrize(("quantisation", "precision"), [(None, "bfloat16"), ("4bit", "nf4"), ("8bit", "int8")])

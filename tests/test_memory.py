@@ -33,27 +33,10 @@ GB = 10**9
 
 
 def shape(name: str) -> Config:
-    """The config of a model of the family, by its entry in the catalogue."""
+    """The config of a model of the family."""
     entry = catalogue.by_name(name)
     assert entry
-    return Config(
-        hidden_size=entry.size.hidden_size,
-        layers=entry.size.layers,
-        heads=entry.size.heads,
-        kv_heads=entry.size.kv_heads,
-        head_dim=entry.size.hidden_size // entry.size.heads,
-        intermediate_size=entry.size.intermediate_size,
-        vocab_size=entry.vocab_size,
-        context=16384,
-        rope_theta=1e6,
-        rope_scaling=None,
-        rms_norm_eps=1e-5,
-        tie_word_embeddings=False,
-        bos_id=1,
-        eos_ids=(2,),
-        dtype="bfloat16",
-        quantisation=None,
-    )
+    return Config.of(entry)
 
 
 SIZES = {name: shape(name) for name in ("7b", "13b", "34b", "70b")}

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from codellama import catalogue, models
+from codellama.card import CARD
 from codellama.dialog import Need
 from codellama.errors import CapabilityError, InputError
 from codellama.models import Model
@@ -36,7 +37,7 @@ def put(directory: Path, card: dict[str, object] | None = None, **config: object
     (directory / "config.json").write_text(json.dumps(values))
     shutil.copy(TINY / "tokenizer.model", directory)
     if card is not None:
-        (directory / models.CARD).write_text(json.dumps(card))
+        (directory / CARD).write_text(json.dumps(card))
     return directory
 
 
@@ -124,8 +125,8 @@ def test_names_that_are_nothing_tell_the_way_out(environ: dict[str, str], tmp_pa
     (tmp_path / "file").write_text("")
     for name, complaint in {
         "9b": "no such model: name a directory, tiny, one of 7b, 7b-python",
-        "7b": "7b is not on this machine; `hf download codellama/CodeLlama-7b-hf",
-        "someone/thing": "someone/thing is not on this machine; `hf download someone/thing",
+        "7b": "7b is not on this machine: `codellama models pull 7b` fetches it",
+        "someone/thing": "someone/thing is not on this machine: `codellama models pull someone/thing` fetches it",
         str(tmp_path / "file"): "is a file; a model is a directory",
         str(tmp_path): "no config.json there",
     }.items():
@@ -137,9 +138,9 @@ def test_without_a_name_the_last_fetched_that_can_else_tiny(environ: dict[str, s
     home = Path(environ["CODELLAMA_HOME"]) / "models"
     assert choose(environ).name == "tiny"
     put(home / "7b", {"variant": "base", "infill": True})
-    os.utime(home / "7b" / models.CARD, (100, 100))
+    os.utime(home / "7b" / CARD, (100, 100))
     put(home / "34b-instruct", {"variant": "instruct", "infill": False, "chat_format": "instruct"})
-    os.utime(home / "34b-instruct" / models.CARD, (200, 200))
+    os.utime(home / "34b-instruct" / CARD, (200, 200))
     assert choose(environ).name == "34b-instruct"
     assert choose(environ, need="infill").name == "7b"
     assert choose(environ, need="instruct-70b").name == "tiny"
@@ -170,7 +171,7 @@ def test_context_from_the_card_the_config_and_the_environment(environ: dict[str,
 )
 def test_a_malformed_card_is_named(environ: dict[str, str], tmp_path: Path, card: str, complaint: str) -> None:
     directory = put(tmp_path / "model")
-    (directory / models.CARD).write_text(card)
+    (directory / CARD).write_text(card)
     with pytest.raises(InputError, match=complaint) as refusal:
         find(str(directory), environ)
     assert "codellama.json" in str(refusal.value)

@@ -20,6 +20,7 @@ from codellama.commands.docstring import docstring
 from codellama.commands.doctor import doctor
 from codellama.commands.history import app as history_app
 from codellama.commands.infill import infill
+from codellama.commands.models import app as models_app
 from codellama.commands.options import Run
 from codellama.commands.prompt import app as prompt_app
 from codellama.console import Console
@@ -59,6 +60,7 @@ app.command("chat")(chat)
 app.command("convert")(convert)
 app.command("attention")(attention)
 app.command("doctor")(doctor)
+app.add_typer(models_app, name="models")
 app.add_typer(prompt_app, name="prompt")
 app.add_typer(history_app, name="history")
 app.add_typer(completion_app, name="completion")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from codellama.catalogue import Entry
 from codellama.errors import InputError
 from codellama.fields import Fields, is_number, reading, short
 
@@ -89,6 +90,29 @@ class Config:
             eos_ids=fields.ids("eos_token_id"),
             dtype=dtype.removeprefix("torch.") if dtype else None,
             quantisation=_quantisation(fields),
+        )
+
+    @classmethod
+    def of(cls, entry: Entry) -> Config:
+        """The config of a model of the family, as it is published: in bfloat16."""
+        size = entry.size
+        return cls(
+            hidden_size=size.hidden_size,
+            layers=size.layers,
+            heads=size.heads,
+            kv_heads=size.kv_heads,
+            head_dim=size.hidden_size // size.heads,
+            intermediate_size=size.intermediate_size,
+            vocab_size=entry.vocab_size,
+            context=entry.context,
+            rope_theta=entry.rope_theta,
+            rope_scaling=None,
+            rms_norm_eps=1e-5,
+            tie_word_embeddings=False,
+            bos_id=1,
+            eos_ids=(2,),
+            dtype="bfloat16",
+            quantisation=None,
         )
 
     def layer_linears(self) -> dict[str, tuple[int, int]]:

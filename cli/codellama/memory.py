@@ -111,6 +111,10 @@ def kv_bytes(config: Config, context: int, batch: int = 1, dtype: str = "bfloat1
     return 2 * config.layers * config.kv_heads * config.head_dim * context * batch * SIZES[dtype]
 
 
+Homes = Sequence[tuple[str, int]]
+# devices with their free bytes
+
+
 def gigabytes(size: int) -> str:
     """13.5 GB: of 10⁹ bytes."""
     return f"{size / 1e9:.1f} GB"
@@ -224,8 +228,9 @@ def plan(checkpoint: Checkpoint, options: LoadOptions, machine: Machine, context
     raise CodellamaError(f"{checkpoint.directory.name}: {shortage(gpus or ram)}: {ways}")
 
 
-Homes = Sequence[tuple[str, int]]
-# devices with their free bytes
+def fits(weights: Parts, cache: int, homes: Homes) -> bool:
+    """Whether weights and `cache` bytes of keys and values go onto the devices, nothing of them elsewhere."""
+    return bool(homes) and _place(weights, cache // weights.layers, homes, 0, 0) is not None
 
 
 def _asked(device: str, gpus: Sequence[Gpu]) -> Sequence[Gpu]:

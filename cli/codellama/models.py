@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from codellama import catalogue
+from codellama import catalogue, hub_cache
+from codellama.card import CARD
 from codellama.catalogue import ChatFormat, Entry, Variant
 from codellama.config import Config
 from codellama.dialog import Need
@@ -18,12 +19,11 @@ from codellama.fields import Fields
 from codellama.settings import Settings
 from codellama.tokenizer import EOT, MID, PRE, SUF, Tokenizer
 
-CARD = "codellama.json"
-# beside config.json: what a checkpoint cannot tell of itself
 CHAT_FORMATS: tuple[ChatFormat, ...] = ("instruct", "instruct-70b")
 VARIANTS: tuple[Variant, ...] = ("base", "python", "instruct")
 TINY = "tiny"
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
+_NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
+# what a model of ours may be called
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,7 @@ class Model:
     def home(self) -> Path:
         """The directory of a model that is on this machine. Raises InputError where it is not."""
         if self.directory is None:
-            entry = catalogue.by_name(self.name)
-            raise InputError(_absent(self.name, entry.hub_id if entry else self.name))
+            raise InputError(_absent(self.name))
         return self.directory
 
     @property
@@ -122,29 +121,54 @@ def find(name: str, settings: Settings, environ: Mapping[str, str], *, absent_ok
         raise InputError("the model's name is empty")
     path = Path(name).expanduser()
     if path.is_dir():
-        return _contextual(read(path, path.name or str(path), cached_entry(path)), settings)
+        return _contextual(read(path, path.name or str(path), hub_cache.entry_of(path)), settings)
     if name == TINY:
         return _contextual(read(Path(__file__).parent / "tiny", TINY), settings)
     entry = catalogue.by_name(name) or catalogue.by_hub_id(name)
     hub_id = entry.hub_id if entry else name
-    for directory in [settings.models / entry.name] if entry else []:
-        if (directory / "config.json").is_file():
-            return _contextual(read(directory, entry.name if entry else name, entry), settings)
-    if _HUB_ID.fullmatch(hub_id):
-        snapshot = _cached_snapshot(hub_id, environ)
+    known = entry.name if entry else name
+    ours = place(name, settings)
+    if ours and (ours / "config.json").is_file():
+        return _contextual(read(ours, known, entry), settings)
+    if hub_cache.HUB_ID.fullmatch(hub_id):
+        snapshot = hub_cache.snapshot(hub_id, environ)
         if snapshot:
-            return _contextual(read(snapshot, entry.name if entry else name, entry), settings)
+            return _contextual(read(snapshot, known, entry), settings)
         if not (entry and absent_ok):
-            raise InputError(_absent(name, hub_id))
+            raise InputError(_absent(name))
     if entry:
         return _contextual(_of(entry, None, entry.context, entry.vocab_size), settings)
     if path.exists():
         raise InputError(f"{name}: is a file; a model is a directory with config.json")
     if "/" in name:
         raise InputError(f"{name}: no such directory, and no hub id")
-    raise InputError(
+    raise unknown(name, settings)
+
+
+def place(name: str, settings: Settings) -> Path | None:
+    """Where a model of ours lies or would lie, by its name or hub id. None: no model can be called so."""
+    entry = catalogue.by_name(name) or catalogue.by_hub_id(name)
+    folder = entry.name if entry else name.replace("/", "--") if hub_cache.HUB_ID.fullmatch(name) else name
+    return settings.models / folder if _NAME.fullmatch(folder) else None
+
+
+def unknown(name: str, settings: Settings) -> InputError:
+    """What to say of a name that is no model's."""
+    import difflib  # 4 ms
+
+    ours = [card.parent.name for card in cards(settings)]
+    near = difflib.get_close_matches(name.lower(), [TINY, *catalogue.names(), *ours], 3)
+    if near:
+        return InputError(f"{name}: no such model: did you mean {' or '.join(near)}? `codellama models list` names all")
+    return InputError(
         f"{name}: no such model: name a directory, {TINY}, one of {', '.join(catalogue.names())}, or a hub id"
     )
+
+
+def cards(settings: Settings) -> list[Path]:
+    """The codellama.json of every model of ours, the last that was written first; half-made ones begin with a dot."""
+    found = settings.models.glob(f"[!.]*/{CARD}") if settings.models.is_dir() else ()
+    return sorted(found, key=lambda card: card.stat().st_mtime, reverse=True)
 
 
 def choose(
@@ -159,8 +183,7 @@ def choose(
     asked = settings.pick("model", flag)
     if asked is not None:
         return find(asked, settings, environ, absent_ok=absent_ok)
-    cards = settings.models.glob(f"*/{CARD}") if settings.models.is_dir() else ()
-    for card in sorted(cards, key=lambda card: card.stat().st_mtime, reverse=True):
+    for card in cards(settings):
         model = find(str(card.parent), settings, environ)
         try:
             model.require(need)
@@ -234,34 +257,5 @@ def _contextual(model: Model, settings: Settings) -> Model:
     return replace(model, context=length, trained_context=model.context)
 
 
-def _absent(name: str, hub_id: str) -> str:
-    files = '--include "*.safetensors" --include "*.json" --include tokenizer.model'
-    return f"{name} is not on this machine; `hf download {hub_id} {files}` fetches it"
-
-
-def _cache(environ: Mapping[str, str]) -> Path:
-    """The hub client's cache directory, by its own rules (huggingface_hub.constants), without importing it."""
-    if environ.get("HF_HUB_CACHE"):
-        return Path(environ["HF_HUB_CACHE"])
-    if environ.get("HF_HOME"):
-        return Path(environ["HF_HOME"]) / "hub"
-    return Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "huggingface" / "hub"
-
-
-def _cached_snapshot(hub_id: str, environ: Mapping[str, str]) -> Path | None:
-    """The directory of a hub model in the cache: the revision `main` points to, else the newest there is."""
-    repository = _cache(environ) / f"models--{hub_id.replace('/', '--')}"
-    snapshots = repository / "snapshots"
-    main = repository / "refs" / "main"
-    if main.is_file() and (snapshots / main.read_text().strip() / "config.json").is_file():
-        return snapshots / main.read_text().strip()
-    found = [path.parent for path in snapshots.glob("*/config.json")] if snapshots.is_dir() else []
-    return max(found, key=lambda path: path.stat().st_mtime, default=None)
-
-
-def cached_entry(path: Path) -> Entry | None:
-    """The entry of a directory that is a snapshot in the hub's cache (…/models--org--name/snapshots/revision)."""
-    parts = path.resolve().parts
-    if len(parts) < 3 or parts[-2] != "snapshots" or not parts[-3].startswith("models--"):
-        return None
-    return catalogue.by_hub_id(parts[-3].removeprefix("models--").replace("--", "/", 1))
+def _absent(name: str) -> str:
+    return f"{name} is not on this machine: `codellama models pull {name}` fetches it"

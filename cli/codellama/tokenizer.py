@@ -46,6 +46,7 @@ class _Pieces(Protocol):
 
     def encode(self, text: str) -> list[int]: ...
     def piece(self, id: int) -> str: ...
+    def score(self, id: int) -> float | None: ...
     def id(self, piece: str) -> int | None: ...
     def controls(self) -> Iterable[int]: ...
     def is_byte(self, id: int) -> bool: ...
@@ -91,6 +92,10 @@ class Tokenizer:
     def piece(self, id: int) -> str:
         """The piece's name, as `▁def`; of an id that the tokenizer lacks, `<id>`."""
         return self._pieces.piece(id) if 0 <= id < self.size else f"<{id}>"
+
+    def score(self, id: int) -> float | None:
+        """What SentencePiece merges by, the highest first. None: a tokenizer.json has merges instead."""
+        return self._pieces.score(id)
 
     def control(self, piece: str) -> int | None:
         """The id of a control piece by its name; None where the tokenizer lacks it."""
@@ -244,6 +249,10 @@ class _SentencePieces:
         piece: str = self._model.id_to_piece(id)
         return piece
 
+    def score(self, id: int) -> float | None:
+        score: float = self._model.get_score(id)
+        return score
+
     def id(self, piece: str) -> int | None:
         id: int = self._model.piece_to_id(piece)
         return id if self._model.id_to_piece(id) == piece else None
@@ -277,6 +286,9 @@ class _JsonPieces:
     def piece(self, id: int) -> str:
         piece: str | None = self._model.id_to_token(id)
         return f"<{id}>" if piece is None else piece
+
+    def score(self, id: int) -> float | None:
+        return None
 
     def id(self, piece: str) -> int | None:
         id: int | None = self._model.token_to_id(piece)

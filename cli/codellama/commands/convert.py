@@ -5,20 +5,18 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from codellama.commands.options import Run
+from codellama.commands.reports import reporter, sizes_table
 from codellama.errors import CodellamaError, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from codellama.catalogue import Variant
-    from codellama.console import Console, ProgressLine
+    from codellama.console import Console
     from codellama.convert.conversion import Conversion
     from codellama.convert.origin import Origin
 
@@ -85,7 +83,7 @@ def convert(
             return
         with console.progress(output.name) as line:
             try:
-                sums = planned.run(output, force=force, report=_reporter(line))
+                sums = planned.run(output, force=force, report=reporter(line))
             except MemoryError:
                 raise CodellamaError(
                     "out of memory: a conversion takes 50 MB, with --4bit what a matrix takes"
@@ -102,7 +100,7 @@ def _verify(console: Console, directory: Path, *, as_json: bool) -> None:
     from codellama.convert.verify import recheck
 
     with console.progress(directory.name) as line:
-        sums = recheck(directory, _reporter(line))
+        sums = recheck(directory, reporter(line))
     if as_json:
         console.write_line(json.dumps({"output": str(directory), "files": sums}))
     console.note(f"{directory}: {len(sums)} files are as they were converted")
@@ -136,7 +134,7 @@ def _choose(console: Console, found: Origin, told: Variant | None, *, ask: bool)
 
 def _describe(console: Console, planned: Conversion, output: Path, *, force: bool, as_json: bool) -> None:
     """Print what would be written and the room for it. Raises as the writing would before it begins."""
-    from codellama.convert import publish
+    from codellama import publish
     from codellama.devices import free_disk
     from codellama.memory import gigabytes
 
@@ -147,31 +145,7 @@ def _describe(console: Console, planned: Conversion, output: Path, *, force: boo
             json.dumps({"output": str(output), "bytes": planned.bytes, "free": free, "files": planned.sizes})
         )
         return
-    rows = [*sorted(planned.sizes.items()), ("together", planned.bytes)]
-    width = max(len(name) for name, _ in rows)
-    lines = [
-        f"{output}, with {gigabytes(free)} free there:",
-        *(f"  {name:{width}}  {size:>15,}" for name, size in rows),
-    ]
-    console.write_line("\n".join(lines))
-
-
-def _reporter(line: ProgressLine) -> Callable[[str, int, int], None]:
-    """Shows progress with its rate and the time it will still take."""
-    stage, began = "", 0.0
-
-    def report(doing: str, done: int, total: int) -> None:
-        nonlocal stage, began
-        now = time.monotonic()
-        if doing != stage:
-            stage, began = doing, now
-        rate = done / (now - began) if now > began else 0.0
-        if rate:
-            left = round((total - done) / rate)
-            doing = f"{doing}, {rate / 1e6:.0f} MB/s, {left // 60}:{left % 60:02} left"
-        line.show(doing, done, total, "bytes")
-
-    return report
+    console.write_line(sizes_table(f"{output}, with {gigabytes(free)} free there:", planned.sizes))
 
 
 def _variant(text: str | None) -> Variant | None:

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from codellama.settings import Settings
 
 MOST_CANDIDATES = 64
-DEMONSTRATION = "a built-in demonstration answers, not Code Llama; to get that: README, Getting a model; then -m 7b"
+DEMONSTRATION = "a built-in demonstration answers, not Code Llama: `codellama models pull 7b` fetches that, then -m 7b"
 UNASKED = (
-    "there is no model but the built-in demonstration, which writes where it is asked for alone (-m tiny); to get Code "
-    "Llama: README, Getting a model"
+    "there is no model but the built-in demonstration, which writes where it is asked for alone (-m tiny): "
+    "`codellama models pull 7b` fetches Code Llama"
 )
 
 

@@ -21,10 +21,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from codellama.convert.pieces import PIECE, read_into
 from codellama.convert.unpickle import StoredTensor, UnpicklingError, state_dict
 from codellama.errors import InputError
 from codellama.fields import reading
+from codellama.pieces import PIECE, read_into
 
 if TYPE_CHECKING:
     import numpy

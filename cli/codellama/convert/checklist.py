@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from threading import Event
 
-from codellama.convert.digest import digest
+from codellama.digest import digest
 from codellama.errors import InputError
 from codellama.fields import reading
 

@@ -8,18 +8,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
 
+from codellama import manifest, publish
+from codellama.card import CARD, as_text, card_json
 from codellama.catalogue import Variant
 from codellama.checkpoint import DTYPES, GENERATION_CONFIG, Checkpoint
 from codellama.config import CONFIG
-from codellama.convert import checklist, describe, fast_tokenizer, manifest, publish, quantised, verify, writer
-from codellama.convert.digest import Background
+from codellama.convert import checklist, describe, fast_tokenizer, quantised, verify, writer
 from codellama.convert.elements import cast
 from codellama.convert.origin import TOKENIZER, Origin
 from codellama.convert.writer import File, Item
 from codellama.devices import free_disk
+from codellama.digest import Background
 from codellama.errors import CodellamaError
 from codellama.memory import gigabytes
-from codellama.models import CARD
 
 Report = Callable[[str, int, int], None]
 # what is being done, bytes done, bytes in all; it may raise to stop
@@ -134,25 +135,23 @@ def plan(
         identity = describe.identify(origin.config, origin.tokenizer, variant)
         chat_format = identity.chat_format
         stops = describe.stop_ids(origin.tokenizer, chat_format)
-        texts[CARD] = describe.as_text(describe.card_json(identity, origin.config.context))
+        texts[CARD] = as_text(card_json(identity, origin.config.context))
     if origin.raw_config:
         config = dict(origin.raw_config)
     else:
         config = describe.config_json(origin.config, stops)
         tokenizer = origin.tokenizer.path
         texts |= {
-            GENERATION_CONFIG: describe.as_text(describe.generation_json(stops)),
+            GENERATION_CONFIG: as_text(describe.generation_json(stops)),
             TOKENIZER: tokenizer.read_bytes(),
             "tokenizer.json": fast_tokenizer.tokenizer_json(tokenizer).encode(),
-            "tokenizer_config.json": describe.as_text(
-                fast_tokenizer.tokenizer_config(origin.config.context, chat_format)
-            ),
+            "tokenizer_config.json": as_text(fast_tokenizer.tokenizer_config(origin.config.context, chat_format)),
         }
     # older programs read torch_dtype
     config |= dict.fromkeys(("dtype", "torch_dtype"), DTYPES[dtype or origin.dtype])
     if four_bit:
         config["quantization_config"] = quantised.settings(origin.config)
-    texts[CONFIG] = describe.as_text(config)
+    texts[CONFIG] = as_text(config)
     return Conversion(origin, files, {**texts, **writer.index(files)})
 
 

@@ -1,28 +1,15 @@
-"""The small files of a converted model: config.json, generation_config.json, codellama.json; and which model it is."""
+"""The small files of a converted model: config.json and generation_config.json; and which model it is."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from codellama import catalogue
+from codellama.card import Identity
 from codellama.catalogue import ChatFormat, Entry, Variant
 from codellama.config import Config
 from codellama.memory import parameters
 from codellama.tokenizer import EOT, MID, PRE, STEP, SUF, Tokenizer
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """What a checkpoint cannot tell of itself, or not alone."""
-
-    name: str | None
-    # in the catalogue; None: it is none of the family, and is called by its directory
-    size: str
-    variant: Variant
-    infill: bool
-    chat_format: ChatFormat | None
 
 
 def candidates(config: Config) -> tuple[Entry, ...]:
@@ -41,7 +28,7 @@ def identify(config: Config, tokenizer: Tokenizer, variant: Variant) -> Identity
     """The model of this shape and variant: looked up in the catalogue, else by what its tokenizer can."""
     for entry in candidates(config):
         if entry.variant == variant:
-            return Identity(entry.name, entry.size.name, variant, entry.infill, entry.chat_format)
+            return Identity.of(entry)
     pieces = [tokenizer.control(piece) for piece in (PRE, SUF, MID, EOT)]
     infill = variant != "python" and all(id is not None and id < config.vocab_size for id in pieces)
     chat_format: ChatFormat | None = None
@@ -88,25 +75,6 @@ def config_json(config: Config, stops: Sequence[int]) -> dict[str, object]:
 
 def generation_json(stops: Sequence[int]) -> dict[str, object]:
     return {"bos_token_id": 1, "eos_token_id": list(stops)}
-
-
-def card_json(identity: Identity, context: int) -> dict[str, object]:
-    """codellama.json, as `codellama.models` reads it."""
-    card: dict[str, object] = {"format": 1}
-    if identity.name:
-        card["name"] = identity.name
-    return {
-        **card,
-        "size": identity.size,
-        "variant": identity.variant,
-        "context": context,
-        "infill": identity.infill,
-        "chat_format": identity.chat_format,
-    }
-
-
-def as_text(content: object) -> bytes:
-    return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def _shape(size: catalogue.Size) -> tuple[int, ...]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 
+from codellama import hub_cache
+from codellama.card import CARD
 from codellama.catalogue import Entry, Variant
 from codellama.checkpoint import GENERATION_CONFIG, SIZES, Checkpoint
 from codellama.config import CONFIG, Config
@@ -16,7 +18,6 @@ from codellama.convert import checklist, describe, shards, stored
 from codellama.convert.elements import Source
 from codellama.errors import InputError
 from codellama.fields import Fields, reading
-from codellama.models import CARD, cached_entry
 from codellama.tokenizer import Tokenizer
 
 TOKENIZER = "tokenizer.model"
@@ -117,7 +118,7 @@ def _stored(checkpoint: Checkpoint, tensors: tuple[Source, ...]) -> Origin:
         Tokenizer.load(directory),
         texts=texts,
         raw_config=raw,
-        entry=cached_entry(directory),
+        entry=hub_cache.entry_of(directory),
     )
 
 

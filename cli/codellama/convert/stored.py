@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codellama.checkpoint import Checkpoint, TensorHeader
-from codellama.convert.pieces import read_into
 from codellama.errors import InputError
 from codellama.fields import reading
+from codellama.pieces import read_into
 
 if TYPE_CHECKING:
     from codellama.convert.elements import Bits

@@ -13,13 +13,13 @@ from pathlib import Path
 from threading import Event
 from typing import Self
 
+from codellama import manifest
 from codellama.checkpoint import Checkpoint
-from codellama.convert import manifest
-from codellama.convert.digest import Background, digest
-from codellama.convert.pieces import PIECE, read_into
 from codellama.convert.writer import File
+from codellama.digest import Background, digest
 from codellama.errors import CodellamaError, InputError
 from codellama.fields import reading
+from codellama.pieces import PIECE, read_into
 
 
 class _Written:

@@ -16,8 +16,8 @@ from typing import Protocol
 
 from codellama.checkpoint import INDEX, SIZES, WEIGHTS
 from codellama.convert.elements import Source, matrix
-from codellama.convert.pieces import PIECE
 from codellama.errors import CodellamaError, InputError
+from codellama.pieces import PIECE
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Literal, Self
 
-from codellama.convert.pieces import PIECE
 from codellama.fields import reading
+from codellama.pieces import PIECE
 
 
 def digest(

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from codellama.convert import manifest
+from codellama import manifest
 from codellama.errors import CodellamaError, InputError
 
 
@@ -54,17 +54,19 @@ def target(output: Path, source: Path, force: bool) -> Path:
 
 
 @contextmanager
-def publishing(place: Path) -> Iterator[Path]:
+def publishing(place: Path, *, resume: bool = False) -> Iterator[Path]:
     """A directory to fill, which then takes its place; if anything is raised, nothing is left of it.
 
+    With `resume` all is left, for a later run to go on with, and what an earlier one left is there at the beginning.
     Raises CodellamaError where the disk is full or fails, InputError where another run is writing the same output.
     """
-    new = _beside(place, "new")
+    new = beside(place, "new")
     lock, ours = None, False
     try:
-        _remove_leftover(new)
-        new.mkdir()
-        ours = True
+        if not resume:
+            _remove_leftover(new)
+        new.mkdir(parents=resume, exist_ok=resume)
+        ours = not resume
         lock = _locked(new)
         if lock is None:
             ours = False
@@ -76,16 +78,29 @@ def publishing(place: Path) -> Iterator[Path]:
         if ours:
             _remove(new)
         if isinstance(error, OSError):
-            raise _failed(place, error) from error
+            raise _failed(place, error, resume) from error
         raise
     finally:
         if lock is not None:
             os.close(lock)
 
 
+def discard(place: Path) -> None:
+    """Remove a directory, and what a run left beside it; it is gone for everybody before the first file is.
+
+    Raises InputError while a run is at work there, OSError.
+    """
+    _remove_leftover(beside(place, "new"))
+    old = beside(place, "old")
+    _remove(old)
+    if place.is_dir():
+        place.rename(old)
+        shutil.rmtree(old)
+
+
 def recover(place: Path) -> None:
     """Undo half a replacement, which a run left that was killed between its two renamings. Raises CodellamaError."""
-    old = _beside(place, "old")
+    old = beside(place, "old")
     if old.is_dir() and not os.path.lexists(place):
         try:
             old.rename(place)
@@ -93,8 +108,15 @@ def recover(place: Path) -> None:
             raise _failed(place, error) from error
 
 
-def _beside(place: Path, what: str) -> Path:
+def beside(place: Path, what: str) -> Path:
+    """The directory that is filled (`new`), or replaced (`old`)."""
     return place.with_name(f".{place.name}.codellama-{what}")
+
+
+def unfinished(folder: str) -> str | None:
+    """The name of the place that a directory called so is being filled for. None: it is no such directory."""
+    name = folder.removeprefix(".").removesuffix(".codellama-new")
+    return name if name and beside(Path(name), "new").name == folder else None
 
 
 def _remove_leftover(new: Path) -> None:
@@ -129,7 +151,7 @@ def _locked(directory: Path) -> int | None:
 
 
 def _swap(new: Path, place: Path) -> None:
-    old = _beside(place, "old")
+    old = beside(place, "old")
     _remove(old)
     if not place.is_dir():
         new.rename(place)
@@ -158,5 +180,6 @@ def _remove(directory: Path) -> None:
     shutil.rmtree(directory, ignore_errors=True)
 
 
-def _failed(place: Path, error: OSError) -> CodellamaError:
-    return CodellamaError(f"{place}: cannot be written: {error.strerror or error}; nothing of it was left")
+def _failed(place: Path, error: OSError, resume: bool = False) -> CodellamaError:
+    left = "what is there is kept: make room, or mend it, and run it again" if resume else "nothing of it was left"
+    return CodellamaError(f"{place}: cannot be written: {error.strerror or error}; {left}")
