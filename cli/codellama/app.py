@@ -53,16 +53,17 @@ def _options(
 ) -> None: ...
 
 
-app.command("complete")(complete)
-app.command("infill")(infill)
-app.command("docstring")(docstring)
-app.command("chat")(chat)
-app.command("convert")(convert)
-app.command("attention")(attention)
-app.command("doctor")(doctor)
+# the commands by what they are for; without a short help the list would cut the long one off
+app.command("complete", short_help="Go on with a text.")(complete)
+app.command("infill", short_help="Fill in the middle of a file.")(infill)
+app.command("chat", short_help="Ask a question, or chat full-screen.")(chat)
+app.command("docstring", short_help="Write the docstrings that are missing.")(docstring)
 app.add_typer(models_app, name="models")
-app.add_typer(prompt_app, name="prompt")
+app.command("convert", short_help="Turn Meta's weights into a model directory.")(convert)
 app.add_typer(history_app, name="history")
+app.add_typer(prompt_app, name="prompt")
+app.command("attention", short_help="Show which token of a prompt sees which.")(attention)
+app.command("doctor", short_help="Find what is wrong on this machine.")(doctor)
 app.add_typer(completion_app, name="completion")
 
 
