@@ -62,7 +62,7 @@ class Chat:
 
     @asynccontextmanager
     async def open(self, size: tuple[int, int] = SIZE) -> AsyncIterator[Chat]:
-        async with self.app.run_test(size=size) as self.pilot:
+        async with self.app.run_test(size=size, notifications=True) as self.pilot:
             await self.pilot.pause()
             yield self
             self.app.chat.stop()
