@@ -108,7 +108,7 @@ def scripts() -> dict[str, Iterator[Sequence[Step]]]:
         "empty": itertools.cycle([[], ["  \n  "], ['"""']]),
         "hostile": itertools.cycle([[text] for text in HOSTILE]),
         "enormous": itertools.cycle(
-            [[Endless("word and another ")], [ENORMOUS.format(number) for number in range(999)]]
+            [[Endless("word and another " * 20)], [ENORMOUS.format(number) for number in range(999)]]
         ),
     }
 
@@ -116,7 +116,7 @@ def scripts() -> dict[str, Iterator[Sequence[Step]]]:
 def scripted(said: Iterator[Sequence[Step]], model: models.Model) -> docstrings.Ask:
     """Asks a scripted backend; the prompt is the same each time, since it is not what is looked at here."""
     prompt = prompts.render("infill", model.tokenizer, prefix='"""', suffix='"""')
-    sampling = Sampling(max_tokens=200, stop=('"""', "'''"))
+    sampling = Sampling(max_tokens=50, stop=('"""', "'''"))
 
     def ask(request: Request) -> Reply:
         [answer] = answers.collect(ScriptedBackend(model, next(said)).stream(prompt, sampling))
@@ -330,7 +330,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             for fault in each.faults:
                 print(fault, flush=True)
             if number % 500 == 0:
-                print(f"{number}/{len(chosen)}, {perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
+                seconds = f"{perf_counter() - began:.0f} s"
+                print(f"{number}/{len(chosen)}, {len(total.faults)} faults, {seconds}", file=sys.stderr, flush=True)
     print(f"{total.files} files, {total.unread} not read, {total.missing} definitions without a docstring")
     for kind in scripts():
         print(f"{kind}: {total.filled[kind]} filled")

@@ -56,7 +56,7 @@ def docstring(
     ctx: typer.Context,
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[PATHS]", help="Python files, and directories with them; -: standard input."),
+        typer.Argument(metavar="PATH", help="Python files, and directories with them; -: standard input."),
     ] = None,
     *,
     check: Annotated[bool, typer.Option("--check", help="Name what is missing; no model is needed.")] = False,
