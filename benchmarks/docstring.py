@@ -47,6 +47,7 @@ from codellama.errors import InputError
 from codellama.memory import LoadOptions
 from codellama.settings import Settings
 from codellama.source import Source
+from codellama.style import Style
 from training import corpus
 
 ALL = Selection(modules=True, private=True, magic=True)
@@ -251,7 +252,7 @@ def write(name: str, count: int, samples: int = 10) -> None:
     """Asks a model for docstrings that were removed, and prints how many it got, and some of them as they came."""
     model = models.choose(name, Settings.load(os.environ), os.environ)
     sampling = Sampling(
-        top_p=0.9, max_tokens=MAX_TOKENS, stop=('"""', "'''"), repetition_penalty=1.0, no_repeat_ngram=0
+        top_p=0.9, max_tokens=MAX_TOKENS[Style.PLAIN], stop=('"""', "'''"), repetition_penalty=1.0, no_repeat_ngram=0
     )
     backend = LocalBackend(model, LoadOptions(), min(model.context, questions.LARGEST))
     reasons: Counter[str] = Counter()
@@ -263,7 +264,7 @@ def write(name: str, count: int, samples: int = 10) -> None:
 
         def ask(request: Request, raw: list[str] = raw) -> Reply:
             said = answers.Collector()
-            prompt = questions.infill(request, model, MAX_TOKENS).prompt
+            prompt = questions.infill(request, model, sampling.max_tokens or 0).prompt
             for chunk in backend.stream(prompt, sampling, lambda: prose.ended("".join(raw))):
                 said.add(chunk)
                 raw.append(chunk.text)

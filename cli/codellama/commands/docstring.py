@@ -145,7 +145,7 @@ def docstring(
         model = shared.find_model(run, need, absent_ok=True, demonstration_ok=not fail_open)
         chats = questions.chats(model, insist=shared.insist)
         sampling = shared.sampling(
-            run, temperature=0.0, top_p=0.9, max_tokens=MAX_TOKENS, stop=() if chats else ('"""', "'''"),
+            run, temperature=0.0, top_p=0.9, max_tokens=MAX_TOKENS[style], stop=() if chats else ('"""', "'''"),
             repetition_penalty=1.0, no_repeat_ngram=0,
         )  # fmt: skip
         _ = model.home
