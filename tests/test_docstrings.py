@@ -81,7 +81,7 @@ class Case:
 
         def ask(request: Request) -> Reply | None:
             if request.begun:
-                return Reply(sections.pop(0)) if sections else None
+                return Reply(sections.pop(0) if sections else "")
             return Reply(fills.pop(0) if len(fills) > 1 else fills[0], self.complete)
 
         read = source.decode(raw, name, Path(name))
@@ -206,6 +206,28 @@ def test_without_time_the_rest_is_left_and_what_was_filled_stays() -> None:
         outcome.new == b'def one():\n    """Return the first number."""\n    pass\ndef two(): pass\ndef three(): pass\n'
     )
     assert [each.name for each in outcome.left] == ["two", "three"]
+
+
+def test_a_section_that_there_is_no_time_for_leaves_the_definition() -> None:
+    read = source.decode(b"def one(x): pass\ndef two(x): pass\n", "a.py")
+    tree = definitions.read(read)
+    wanted = definitions.missing(tree, Selection())
+
+    def ask(request: Request) -> Reply | None:
+        return None if request.begun else Reply("Return the first number.")
+
+    outcome = docstrings.fill(read, tree, wanted, ask, style=Style.GOOGLE)
+    assert (outcome.new, [each.name for each in outcome.left]) == (read.raw, ["one", "two"])
+
+    def chat(request: Request) -> Reply | None:
+        assert not request.begun
+        return Reply(f"Return number {request.definition.line} of them.", final=True)
+
+    outcome = docstrings.fill(read, tree, wanted, chat, style=Style.GOOGLE)
+    assert [each.text for each in outcome.filled] == [
+        '"""Return number 1 of them."""',
+        '"""Return number 2 of them."""',
+    ]
 
 
 def test_ruff_finds_nothing_to_format_or_to_say_of_the_form() -> None:
