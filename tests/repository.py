@@ -13,10 +13,11 @@ IDENTITY = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org", "-c", "co
 
 
 def isolate(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep settings of the machine, and a hook that the tests may run in, from git. HOME is a temporary one already."""
-    for name in [name for name in os.environ if name.startswith(("GIT_", "XDG_CONFIG"))]:
+    """Keep the person's settings of git and pre-commit, and a hook that the tests may run in, from both."""
+    for name in [name for name in os.environ if name.startswith(("GIT_", "PRE_COMMIT")) or name == "SKIP"]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
 
 
 @dataclass(frozen=True)

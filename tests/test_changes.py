@@ -461,27 +461,28 @@ def test_what_git_says_is_passed_on(repository: Repository, monkeypatch: pytest.
 
 CLASS = """\
 class Box:
-    size = 1
-
     @property
     def area(self):
         return 2
 
     def side(self):
         return 3
+
+    size = 1
 """
 
 
 @pytest.mark.parametrize(
     ("old", "new", "missing"),
     [
-        ("return 3", "return 4", "8: method Box.side"),
-        ("@property", "@cached", "5: method Box.area"),
+        ("return 3", "return 4", "6: method Box.side"),
+        ("@property", "@cached", "3: method Box.area"),
         ("Box", "Case", "1: class Case"),
+        ("Box:", "Box:\n    # of cardboard", "1: class Box"),
         ("size = 1", "size = 2", ""),
         ("    def side", "\n    def side", ""),
         ("class Box:", "import os\n\n\nclass Box:", ""),
-        ("        return 2\n", "        two = 2\n        return two\n", "5: method Box.area"),
+        ("        return 2\n", "        two = 2\n        return two\n", "3: method Box.area"),
     ],
 )
 def test_what_is_touched_is_what_should_have_a_docstring(
@@ -505,8 +506,8 @@ def test_since_and_changed_together(repository: Repository, cli: Cli) -> None:
         cli("docstring", "--check", "--changed", "a.py"),
         cli("docstring", "--check", "--since", "HEAD~", "a.py"),
     )
-    assert (one.code, one.out) == (3, "a.py:8: method Box.side has no docstring\n")
-    assert (both.code, both.out) == (3, "a.py:5: method Box.area has no docstring\n" + one.out)
+    assert (one.code, one.out) == (3, "a.py:6: method Box.side has no docstring\n")
+    assert (both.code, both.out) == (3, "a.py:3: method Box.area has no docstring\n" + one.out)
     assert cli("docstring", "--check", "--changed", "--since", "HEAD~", "a.py").out == both.out
 
 

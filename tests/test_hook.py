@@ -142,14 +142,8 @@ def repository(
     return hooked(request.param, hooks, tmp_path, monkeypatch)
 
 
-@pytest.fixture
-def by_pre_commit(program: Path, hooks: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hooked:
-    return hooked("pre-commit", hooks, tmp_path, monkeypatch)
-
-
-@pytest.fixture
-def by_git(program: Path, hooks: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hooked:
-    return hooked("own", hooks, tmp_path, monkeypatch)
+by_pre_commit = pytest.mark.parametrize("repository", ["pre-commit"], indirect=True)
+by_git = pytest.mark.parametrize("repository", ["own"], indirect=True)
 
 
 def test_a_commit_stops_until_its_docstrings_are_added(repository: Hooked) -> None:
@@ -160,7 +154,7 @@ def test_a_commit_stops_until_its_docstrings_are_added(repository: Hooked) -> No
     assert repository.text("a.py") == OLD + DONE
     assert repository.text("b.py") == OLD + LATER
     assert repository.asked() == "asked "
-    # once more, without having looked: the model is not asked, and the commit holds what was staged
+    # nothing is missing now, so the model is not asked
     repository.git("add", "a.py")
     repository.accepted()
     assert repository.asked() == ""
@@ -191,9 +185,9 @@ def test_f38_commit_all_and_commit_path(repository: Hooked, arguments: list[str]
     assert repository.git("status", "--porcelain") == ("" if "b" in names else "M  b.py\n")
 
 
-def test_f38_a_partly_staged_file_under_pre_commit(by_pre_commit: Hooked) -> None:
+@by_pre_commit
+def test_f38_a_partly_staged_file_under_pre_commit(repository: Hooked) -> None:
     """The commit holds what was staged and its docstring; what was not staged stays on the disk alone."""
-    repository = by_pre_commit
     repository.write("a.py", OLD + NEW)
     repository.git("add", "a.py")
     repository.write("a.py", LATER + OLD + NEW)
@@ -209,9 +203,9 @@ def test_f38_a_partly_staged_file_under_pre_commit(by_pre_commit: Hooked) -> Non
     assert repository.text("a.py") == LATER + OLD + DONE
 
 
-def test_f38_a_partly_staged_file_whose_hunks_meet_under_pre_commit(by_pre_commit: Hooked) -> None:
+@by_pre_commit
+def test_f38_a_partly_staged_file_whose_hunks_meet_under_pre_commit(repository: Hooked) -> None:
     """pre-commit takes the docstring back rather than lose what was not staged."""
-    repository = by_pre_commit
     repository.write("a.py", OLD + NEW)
     repository.git("add", "a.py")
     repository.write("a.py", OLD + NEW.replace("return b", "return 2 * b"))
@@ -220,8 +214,8 @@ def test_f38_a_partly_staged_file_whose_hunks_meet_under_pre_commit(by_pre_commi
     assert repository.text("a.py", "") == OLD + NEW
 
 
-def test_f38_a_partly_staged_file_is_left_alone_by_the_own_hook(by_git: Hooked) -> None:
-    repository = by_git
+@by_git
+def test_f38_a_partly_staged_file_is_left_alone_by_the_own_hook(repository: Hooked) -> None:
     repository.write("a.py", OLD + NEW)
     repository.git("add", "a.py")
     repository.write("a.py", LATER + OLD + NEW)
@@ -313,13 +307,13 @@ def test_f39_ctrl_c_loses_nothing(repository: Hooked, monkeypatch: pytest.Monkey
         cwd=repository.top, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     try:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not (repository.log.exists() and "hangs" in repository.log.read_text()):
             assert time.monotonic() < deadline
             time.sleep(0.02)
         os.killpg(process.pid, signal.SIGINT)
         # its end is that of all that git started, since they all write there
-        output, _ = process.communicate(timeout=20)
+        output, _ = process.communicate(timeout=60)
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
