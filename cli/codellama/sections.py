@@ -150,7 +150,7 @@ def read(text: str, wanted: Signature, *, complete: bool) -> Described:
         if type_of_return and indent > margin:
             found[""].clear()
         type_of_return = key == "" and not entry and not found.get("") and indent == margin
-        found.setdefault(key, []).append(said)
+        found.setdefault(key, []).extend([said] if said else [])
     if found and not complete:
         found.popitem()
     described = {name: usable for name, lines in found.items() if (usable := _usable(" ".join(lines), name, wanted))}
