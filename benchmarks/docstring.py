@@ -1,7 +1,7 @@
 """Docstrings over whole libraries: that nothing but docstrings changes, and what a model's are worth.
 
     python -m benchmarks.docstring                                   # the proof, with scripted fills
-    python -m benchmarks.docstring --sample 100                      # of 100 of the files
+    python -m benchmarks.docstring --sample 100                      # of 100 of the files; Ctrl-C: of those so far
     python -m benchmarks.docstring --model tiny --definitions 200    # what a model writes
     python -m benchmarks.docstring --wall                            # how long the hook takes
 
@@ -31,6 +31,7 @@ import tempfile
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing import Pool
 from pathlib import Path
@@ -325,7 +326,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     total, began = Found(), perf_counter()
     chosen = files(options.sample)
-    with Pool() as pool:
+    with Pool() as pool, suppress(KeyboardInterrupt):
         for number, each in enumerate(pool.imap_unordered(_prove, chosen, chunksize=8), 1):
             total.add(each)
             for fault in each.faults:
