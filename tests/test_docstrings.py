@@ -21,6 +21,7 @@ from codellama import definitions, docstrings, edit, gate, models, source
 from codellama.definitions import Selection
 from codellama.docstrings import Outcome, Reply, Request
 from codellama.errors import InputError, NoCompletionError
+from codellama.places import Layout
 from codellama.settings import Settings
 from codellama.source import Source
 from codellama.style import Style
@@ -258,7 +259,7 @@ def test_ruff_finds_nothing_to_format_or_to_say_of_the_form() -> None:
 
 
 def splice_of(read: Source, outcome: Outcome) -> tuple[list[edit.Splice], list[int]]:
-    layout = definitions.Layout(read.text, definitions.read(read))
+    layout = Layout(read.text, definitions.read(read))
     splices, numbers = [], []
     for each in outcome.filled:
         place = layout.place(each.definition)

@@ -45,6 +45,7 @@ LAYERS: list[set[str]] = [
         "docstrings",
         "changes",
         "gate",
+        "places",
         "project",
         "prose",
         "questions",

@@ -13,9 +13,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from codellama import definitions, edit, gate, holes, project, prose, sections
-from codellama.definitions import Definition, Layout, Place
+from codellama.definitions import Definition
 from codellama.edit import Splice
 from codellama.errors import InputError, NoCompletionError
+from codellama.places import Layout, Place
 from codellama.source import Source
 from codellama.style import Style
 
