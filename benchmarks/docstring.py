@@ -1,7 +1,7 @@
 """Docstrings over whole libraries: that nothing but docstrings changes, and what a model's are worth.
 
     python -m benchmarks.docstring                                   # the proof, with scripted fills
-    python -m benchmarks.docstring --sample 100                      # of 100 of the files
+    python -m benchmarks.docstring --sample 100                      # of 100 of the files; Ctrl-C: of those so far
     python -m benchmarks.docstring --model tiny --definitions 200    # what a model writes
     python -m benchmarks.docstring --wall                            # how long the hook takes
 
@@ -31,6 +31,7 @@ import tempfile
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing import Pool
 from pathlib import Path
@@ -47,6 +48,7 @@ from codellama.errors import InputError
 from codellama.memory import LoadOptions
 from codellama.settings import Settings
 from codellama.source import Source
+from codellama.style import Style
 from training import corpus
 
 ALL = Selection(modules=True, private=True, magic=True)
@@ -108,7 +110,7 @@ def scripts() -> dict[str, Iterator[Sequence[Step]]]:
         "empty": itertools.cycle([[], ["  \n  "], ['"""']]),
         "hostile": itertools.cycle([[text] for text in HOSTILE]),
         "enormous": itertools.cycle(
-            [[Endless("word and another ")], [ENORMOUS.format(number) for number in range(999)]]
+            [[Endless("word and another " * 20)], [ENORMOUS.format(number) for number in range(999)]]
         ),
     }
 
@@ -116,7 +118,7 @@ def scripts() -> dict[str, Iterator[Sequence[Step]]]:
 def scripted(said: Iterator[Sequence[Step]], model: models.Model) -> docstrings.Ask:
     """Asks a scripted backend; the prompt is the same each time, since it is not what is looked at here."""
     prompt = prompts.render("infill", model.tokenizer, prefix='"""', suffix='"""')
-    sampling = Sampling(max_tokens=200, stop=('"""', "'''"))
+    sampling = Sampling(max_tokens=50, stop=('"""', "'''"))
 
     def ask(request: Request) -> Reply:
         [answer] = answers.collect(ScriptedBackend(model, next(said)).stream(prompt, sampling))
@@ -251,7 +253,7 @@ def write(name: str, count: int, samples: int = 10) -> None:
     """Asks a model for docstrings that were removed, and prints how many it got, and some of them as they came."""
     model = models.choose(name, Settings.load(os.environ), os.environ)
     sampling = Sampling(
-        top_p=0.9, max_tokens=MAX_TOKENS, stop=('"""', "'''"), repetition_penalty=1.0, no_repeat_ngram=0
+        top_p=0.9, max_tokens=MAX_TOKENS[Style.PLAIN], stop=('"""', "'''"), repetition_penalty=1.0, no_repeat_ngram=0
     )
     backend = LocalBackend(model, LoadOptions(), min(model.context, questions.LARGEST))
     reasons: Counter[str] = Counter()
@@ -263,7 +265,7 @@ def write(name: str, count: int, samples: int = 10) -> None:
 
         def ask(request: Request, raw: list[str] = raw) -> Reply:
             said = answers.Collector()
-            prompt = questions.infill(request, model, MAX_TOKENS).prompt
+            prompt = questions.infill(request, model, sampling.max_tokens or 0).prompt
             for chunk in backend.stream(prompt, sampling, lambda: prose.ended("".join(raw))):
                 said.add(chunk)
                 raw.append(chunk.text)
@@ -324,13 +326,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     total, began = Found(), perf_counter()
     chosen = files(options.sample)
-    with Pool() as pool:
+    with Pool() as pool, suppress(KeyboardInterrupt):
         for number, each in enumerate(pool.imap_unordered(_prove, chosen, chunksize=8), 1):
             total.add(each)
             for fault in each.faults:
                 print(fault, flush=True)
             if number % 500 == 0:
-                print(f"{number}/{len(chosen)}, {perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
+                seconds = f"{perf_counter() - began:.0f} s"
+                print(f"{number}/{len(chosen)}, {len(total.faults)} faults, {seconds}", file=sys.stderr, flush=True)
     print(f"{total.files} files, {total.unread} not read, {total.missing} definitions without a docstring")
     for kind in scripts():
         print(f"{kind}: {total.filled[kind]} filled")

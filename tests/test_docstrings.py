@@ -21,6 +21,7 @@ from codellama import definitions, docstrings, edit, gate, models, source
 from codellama.definitions import Selection
 from codellama.docstrings import Outcome, Reply, Request
 from codellama.errors import InputError, NoCompletionError
+from codellama.places import Layout
 from codellama.settings import Settings
 from codellama.source import Source
 from codellama.style import Style
@@ -81,7 +82,7 @@ class Case:
 
         def ask(request: Request) -> Reply | None:
             if request.begun:
-                return Reply(sections.pop(0)) if sections else None
+                return Reply(sections.pop(0) if sections else "")
             return Reply(fills.pop(0) if len(fills) > 1 else fills[0], self.complete)
 
         read = source.decode(raw, name, Path(name))
@@ -208,21 +209,57 @@ def test_without_time_the_rest_is_left_and_what_was_filled_stays() -> None:
     assert [each.name for each in outcome.left] == ["two", "three"]
 
 
-def test_what_git_or_a_formatter_would_see_stays_formatted(tmp_path: Path) -> None:
-    """ruff, which formats as black does, finds nothing to do in a formatted file that got docstrings."""
-    text = "\n\n".join(Case.read(name).input for name in ("inner", "decorated", "comments-first", "headers"))
-    ruff = [sys.executable, "-m", "ruff", "format", "--isolated", "--stdin-filename", "a.py", "-"]
-    formatted = subprocess.run(ruff, input=text.encode(), capture_output=True, check=True).stdout
-    numbers = (f"Return the number {number} of them." for number in itertools.count())
+def test_a_section_that_there_is_no_time_for_leaves_the_definition() -> None:
+    read = source.decode(b"def one(x): pass\ndef two(x): pass\n", "a.py")
+    tree = definitions.read(read)
+    wanted = definitions.missing(tree, Selection())
+
+    def ask(request: Request) -> Reply | None:
+        return None if request.begun else Reply("Return the first number.")
+
+    outcome = docstrings.fill(read, tree, wanted, ask, style=Style.GOOGLE)
+    assert (outcome.new, [each.name for each in outcome.left]) == (read.raw, ["one", "two"])
+
+    def chat(request: Request) -> Reply | None:
+        assert not request.begun
+        return Reply(f"Return number {request.definition.line} of them.", final=True)
+
+    outcome = docstrings.fill(read, tree, wanted, chat, style=Style.GOOGLE)
+    assert [each.text for each in outcome.filled] == [
+        '"""Return number 1 of them."""',
+        '"""Return number 2 of them."""',
+    ]
+
+
+def test_ruff_finds_nothing_to_format_or_to_say_of_the_form() -> None:
+    """A file that ruff, which formats as black does, had formatted stays so; pydocstyle's rules of form hold."""
+    text = "\n\n".join(Case.read(name).input for name in ("inner", "decorated", "headers", "one-liners"))
+    ruff = [sys.executable, "-m", "ruff"]
+    rules = "D200,D201,D202,D204,D207,D208,D209,D210,D300,D301,D400,D403,D415"
+
+    def run(command: list[str], text: bytes) -> bytes:
+        arguments = [*ruff, *command, "--isolated", "--stdin-filename", "a.py", "-"]
+        return subprocess.run(arguments, input=text, capture_output=True, check=True).stdout
+
+    formatted = run(["format"], text.encode())
+    fills = itertools.chain.from_iterable(
+        (
+            f"Return the number {number} of them.",
+            f"return what is the number {number} here, \\d+, and whatever else may be there, as long as it is seen",
+            f"Look at the {number}th thing. It takes a while, and longer where there are as many as one can think of.",
+        )
+        for number in itertools.count()
+    )
     read = source.decode(formatted, "a.py", Path("a.py"))
     tree = definitions.read(read)
-    outcome = docstrings.fill(read, tree, definitions.missing(tree, Selection()), lambda request: Reply(next(numbers)))
+    outcome = docstrings.fill(read, tree, definitions.missing(tree, Selection()), lambda request: Reply(next(fills)))
     assert len(outcome.filled) > 10
-    assert subprocess.run(ruff, input=outcome.new, capture_output=True, check=True).stdout == outcome.new
+    assert run(["format"], outcome.new) == outcome.new
+    assert run(["check", "--exit-zero", "--select", rules], outcome.new) == b"All checks passed!\n"
 
 
 def splice_of(read: Source, outcome: Outcome) -> tuple[list[edit.Splice], list[int]]:
-    layout = definitions.Layout(read.text, definitions.read(read))
+    layout = Layout(read.text, definitions.read(read))
     splices, numbers = [], []
     for each in outcome.filled:
         place = layout.place(each.definition)

@@ -47,6 +47,7 @@ LAYERS: list[set[str]] = [
         "docstrings",
         "changes",
         "gate",
+        "places",
         "project",
         "prose",
         "questions",

@@ -13,9 +13,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from codellama import definitions, edit, gate, holes, project, prose, sections
-from codellama.definitions import Definition, Layout, Place
+from codellama.definitions import Definition
 from codellama.edit import Splice
 from codellama.errors import InputError, NoCompletionError
+from codellama.places import Layout, Place
 from codellama.source import Source
 from codellama.style import Style
 
@@ -47,6 +48,8 @@ class Reply:
     # as it came
     complete: bool = True
     # False: it was cut by a limit
+    final: bool = False
+    # True: no section is to be asked for: what there is of one is in it
 
 
 Ask = Callable[[Request], Reply | None]
@@ -117,6 +120,9 @@ def fill(
             if twin.name.rpartition(".")[2] != definition.name.rpartition(".")[2]:
                 raise NoCompletionError(f"the fill says what the docstring of {twin.title} says")
             section = [] if style is Style.PLAIN else _section(request, reply, sentences, place, ask, width, style)
+            if section is None:
+                left.append(definition)
+                continue
             text = literal(sentences, place, quotes, width, section)
             _encodable(text, source)
             drafts.append(_Draft(definition, text, _splice(place, text)))
@@ -128,21 +134,22 @@ def fill(
 
 def _section(
     request: Request, reply: Reply, sentences: Sequence[str], place: Place, ask: Ask, width: int, style: Style
-) -> list[str]:
+) -> list[str] | None:
     """The lines that describe parameters and what is returned, by what the reply says of them or, where it says
-    nothing, by what comes when a section is begun.
+    nothing, by what comes when a section is begun. None: no time was left for that.
     """
     signature = sections.signature(request.definition)
     if signature.empty:
         return []
     said = sections.read(reply.text, signature, complete=reply.complete)
-    if not said:
+    if not said and not reply.final:
         opening = sections.opening(signature, style)
         begun = textwrap.indent(f"{' '.join(sentences)}\n\n{opening}", place.indent)[len(place.indent) :]
         more = ask(replace(request, before=request.before + begun, head=request.head + len(begun), begun=begun))
-        if more:
-            text = textwrap.indent(opening, place.indent) + prose.cut(more.text, stripped=False)
-            said = sections.read(text, signature, complete=more.complete)
+        if more is None:
+            return None
+        text = textwrap.indent(opening, place.indent) + prose.cut(more.text, stripped=False)
+        said = sections.read(text, signature, complete=more.complete)
     return list(sections.lines(signature, said, style, _room(place, width)))
 
 

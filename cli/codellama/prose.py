@@ -35,7 +35,9 @@ _DANGLING = {
     "a", "an", "and", "are", "as", "at", "be", "by", "for", "from", "if", "in", "into", "is", "of", "on", "or",
     "that", "the", "to", "was", "when", "where", "which", "whose", "with", "without",
 }  # fmt: skip
-# no sentence ends with one of these
+# no sentence without a full stop ends with one of these
+_NEVER_LAST = {"a", "an", "and", "of", "or", "the", "whose"}
+# and with one of these none at all
 _TELLS_NOTHING = {
     "a", "an", "class", "for", "from", "function", "in", "instance", "is", "it", "its", "method", "module", "object",
     "of", "the", "this", "to", "and",
@@ -57,20 +59,19 @@ def sentences(raw: str, definition: Definition, *, complete: bool) -> list[str]:
 
     `complete`: whether the model ended it itself. Raises NoCompletionError, saying why it is no docstring.
     """
-    text = cut(raw)
-    hidden = edit.hidden(text)
-    if hidden:
-        raise NoCompletionError(f"the fill holds the hidden character {hidden[0][1]}")
-    text = text.strip().replace("\f", " ")
+    text = cut(raw).strip()
     paragraph = _BLANK.split(text, maxsplit=1)[0]
     listed = _listed(paragraph)
     if listed is not None:
         paragraph = paragraph[:listed]
     complete = complete or len(paragraph) < len(text)
     if not paragraph.strip():
-        raise NoCompletionError("the model gave nothing" if not text else "the fill has no prose in it")
+        raise NoCompletionError("the fill has no prose in it" if text else "the model gave nothing")
     if len(paragraph) > LONGEST:
         raise NoCompletionError("the fill is absurdly long")
+    hidden = edit.hidden(paragraph)
+    if hidden:
+        raise NoCompletionError(f"the fill holds the hidden character {hidden[0][1]}")
     if is_code(paragraph):
         raise NoCompletionError("the fill is code")
     found = _whole(split(" ".join(paragraph.split())), complete=complete)
@@ -165,15 +166,12 @@ def _matched(text: str) -> bool:
 
 def _whole(found: list[str], *, complete: bool) -> list[str]:
     """The sentences without a last one that was cut short; a full stop where only that is missing."""
-    last = found[-1]
+    last = found[-1].rstrip()
+    words = _WORD.findall(last.lower()) or [""]
     if not _END.search(last):
-        bare = last.rstrip(" \t")
-        tail = _WORD.findall(bare.lower())
-        if complete and re.search(r"[\w)\]`'\"]\Z", bare) and tail and tail[-1] not in _DANGLING:
-            found = [*found[:-1], bare + "."]
-        else:
-            found = found[:-1]
-    elif last.endswith("..."):
+        ends = complete and re.search(r"[\w)\]`'\"]\Z", last) and words[-1] not in _DANGLING
+        found = [*found[:-1], last + "."] if ends else found[:-1]
+    elif last.endswith("...") or words[-1] in _NEVER_LAST:
         found = found[:-1]
     if not found:
         raise NoCompletionError("the fill is cut in mid-sentence")

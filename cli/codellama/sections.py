@@ -26,6 +26,7 @@ _HEADING = re.compile(
 )
 _FIELD = re.compile(r"[ \t]*[:@](param(?:eter)?|arg(?:ument)?|returns?|yields?|\w+)(?:[ \t]+([^:]*))?:[ \t]*(.*)")
 _NAMED = re.compile(r"[ \t]*[`*]*\\?\*{0,2}(\w+)[`*]*[ \t]*(?:\((?:[^()]|\([^()]*\))*\))?[ \t]*(?::|--|–)[ \t]*(.*)")
+_TYPE = re.compile(r"[\w.]+(?:\[[^:]*\])?(?: \| [\w.]+)*: ")
 _LISTED = re.compile(r"[ \t]*[-*+•][ \t]+")
 
 
@@ -131,21 +132,25 @@ def read(text: str, wanted: Signature, *, complete: bool) -> Described:
     key: str | None = None
     # what the lines at hand describe: a parameter, "" for what is returned; None: nothing that is wanted
     margin = 0
+    type_of_return = False
+    # True: the only line so far of what is returned is as far out as its heading, which is where NumPy has a type
     for line in textwrap.dedent(text).expandtabs(4).split("\n"):
         if not line.strip() or not line.strip(" -="):
             continue
         indent = len(line) - len(line.lstrip())
         goes_on = key is not None and key in found and indent > margin
-        entry = _entry(_LISTED.sub("", line), names if not goes_on else set(), wanted)
+        entry = _entry(_LISTED.sub("", line), names if not goes_on else set())
         if entry:
             key, margin = entry[0], indent
             said = entry[1]
         else:
             said = line.strip()
-        if key is not None and key not in found and (entry or key == ""):
-            found[key] = []
-        if key is not None and said:
-            found[key].append(said)
+        if key is None:
+            continue
+        if type_of_return and indent > margin:
+            found[""].clear()
+        type_of_return = key == "" and not entry and not found.get("") and indent == margin
+        found.setdefault(key, []).extend([said] if said else [])
     if found and not complete:
         found.popitem()
     described = {name: usable for name, lines in found.items() if (usable := _usable(" ".join(lines), name, wanted))}
@@ -155,7 +160,7 @@ def read(text: str, wanted: Signature, *, complete: bool) -> Described:
     )
 
 
-def _entry(line: str, names: Collection[str], wanted: Signature) -> tuple[str | None, str] | None:
+def _entry(line: str, names: Collection[str]) -> tuple[str | None, str] | None:
     """What a line begins to describe, and what it says of it: a heading, a Sphinx field or a parameter's name begins.
 
     None: the line begins nothing.
@@ -171,10 +176,8 @@ def _entry(line: str, names: Collection[str], wanted: Signature) -> tuple[str | 
         return (name, field_[3]) if field_[1].startswith(("param", "arg")) and name else (None, "")
     named = _NAMED.match(line)
     if named and named[1] in names:
-        # NumPy has the type there
-        kinds = {each.lstrip("*"): kind for each, kind in wanted.parameters}
-        is_type = named[2].strip() == kinds[named[1]] or re.fullmatch(r"[\w.\[\]|]+(?:, optional)?", named[2].strip())
-        return named[1], "" if is_type else named[2]
+        # NumPy has a type there
+        return named[1], "" if " : " in line[: named.start(2)] else named[2]
     bare = line.strip().lstrip("*")
     return (bare, "") if bare in names else None
 
@@ -182,8 +185,9 @@ def _entry(line: str, names: Collection[str], wanted: Signature) -> tuple[str | 
 def _usable(text: str, name: str, wanted: Signature) -> str:
     """A description as it may be written; "": none."""
     text = " ".join(text.split())
-    if not name and wanted.returns:
-        text = text.removeprefix(wanted.returns).lstrip(": ")
+    if not name:
+        # Google has a type there
+        text = _TYPE.sub("", text.removeprefix(wanted.returns or "").lstrip(": "))
     try:
         return prose.phrase(text, name) if 0 < len(text) <= _LONGEST else ""
     except NoCompletionError:

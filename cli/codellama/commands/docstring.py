@@ -56,7 +56,7 @@ def docstring(
     ctx: typer.Context,
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[PATHS]", help="Python files, and directories with them; -: standard input."),
+        typer.Argument(metavar="PATH", help="Python files, and directories with them; -: standard input."),
     ] = None,
     *,
     check: Annotated[bool, typer.Option("--check", help="Name what is missing; no model is needed.")] = False,
@@ -145,7 +145,7 @@ def docstring(
         model = shared.find_model(run, need, absent_ok=True, demonstration_ok=not fail_open)
         chats = questions.chats(model, insist=shared.insist)
         sampling = shared.sampling(
-            run, temperature=0.0, top_p=0.9, max_tokens=MAX_TOKENS, stop=() if chats else ('"""', "'''"),
+            run, temperature=0.0, top_p=0.9, max_tokens=MAX_TOKENS[style], stop=() if chats else ('"""', "'''"),
             repetition_penalty=1.0, no_repeat_ngram=0,
         )  # fmt: skip
         _ = model.home

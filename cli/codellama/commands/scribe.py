@@ -13,8 +13,8 @@ from codellama.docstrings import Reply, Request
 from codellama.style import Style
 from codellama.tokenizer import MID, PRE, SUF
 
-MAX_TOKENS = 96
-# for a sentence or two
+MAX_TOKENS = {Style.PLAIN: 96, Style.GOOGLE: 192, Style.NUMPY: 192, Style.SPHINX: 192}
+# for a sentence or two, and for a section
 
 
 @dataclass
@@ -36,10 +36,10 @@ class Scribe:
     # definitions of which the model did not see the end
 
     def __call__(self, request: Request) -> Reply | None:
-        if self._late() or (not request.begun and self.most < 1) or (request.begun and self.chats):
+        if self._late() or (not request.begun and self.most < 1):
             return None
         self.most -= not request.begun
-        most_tokens = self.sampling.max_tokens or MAX_TOKENS
+        most_tokens = self.sampling.max_tokens or MAX_TOKENS[self.style]
         if self.chats:
             question = questions.chat(request, self.backend.model, most_tokens, self.style)
         else:
@@ -66,7 +66,7 @@ class Scribe:
         complete = ended() or answer.finish_reason is FinishReason.STOP
         if not complete and self._late():
             return None
-        return Reply(prose.unfenced(text)[0] if self.chats else text, complete)
+        return Reply(prose.unfenced(text)[0] if self.chats else text, complete, final=self.chats)
 
     def _late(self) -> bool:
         return monotonic() > self.deadline
