@@ -218,8 +218,9 @@ def _give(console: Console, backend: Backend, request: _Request) -> None:
     if request.extract:
         block = _block(answer, request.extract)
         if block is None:
-            again = f"`codellama history show {recording.conversation}` shows it" if recording.kept else "leave out -x"
-            raise NoCompletionError(f"the answer has no code block: {again}")
+            shown = f"`codellama history show {recording.conversation}` shows it"
+            again = f"--seed {request.sampling.seed} without -x prints it"
+            raise NoCompletionError(f"the answer has no code block: {shown if recording.kept else again}")
         if not request.as_json:
             _show_block(console, block)
     if answer.finish_reason == "length":
