@@ -86,11 +86,13 @@ def delete(
         raise InputError("name the conversations to delete, or --all; for example: codellama history delete 3")
     run: Run = ctx.obj
     history = _open(run)
+    if not history.kept and run.settings.history.exists():
+        raise CodellamaError("nothing was deleted: the history cannot be written")
     found = history.conversations() if all_of_them else [history.conversation(id) for id in dict.fromkeys(ids or ())]
     for each in found:
         history.delete(each.id)
     if found and not history.kept:
-        raise CodellamaError("nothing was deleted: the history cannot be written")
+        raise CodellamaError("not all was deleted: the history cannot be written any more")
     run.console.note(f"deleted {len(found)} conversation{'s' if len(found) != 1 else ''}")
 
 
