@@ -75,7 +75,7 @@ def test_show_and_export_give_markdown(cli: Cli, kept: Path, tmp_path: Path) -> 
     assert cli("history", "export", "1", str(file)).code == 0
     assert file.read_text() == shown
     done = cli("history", "export", "2", str(file))
-    assert (done.code, done.err) == (2, f"codellama: {file}: is there already; name a new file\n")
+    assert (done.code, done.err) == (2, f"codellama: {file}: is there already\n")
     assert file.read_text() == shown
     assert cli("history", "export", "1", str(tmp_path / "absent" / "a.md")).code == 1
 
