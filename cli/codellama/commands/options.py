@@ -28,6 +28,12 @@ UNASKED = (
     "`codellama models pull 7b` fetches Code Llama"
 )
 
+FilesOption = Annotated[
+    list[str] | None,
+    typer.Option("--file", "-f", metavar="PATH[:A-B]", help="Attach a file, or lines of it; may be given again."),
+]
+# of chat and of its prompt
+
 
 def open_local(model: Model, options: LoadOptions, tokens: int) -> Backend:
     from codellama.backends.local import LocalBackend  # reads the checkpoint's headers, imports no torch yet
