@@ -53,14 +53,16 @@ def read_only(path: Path) -> sqlite3.Connection:
     """A copy in memory of what is in the file; an empty one where that cannot be read."""
     import sqlite3
 
-    memory = in_memory()
     # immutable: without the log's index, which a directory that cannot be written has no room for
     for mode in ("ro", "ro&immutable=1"):
+        memory = in_memory()
         with suppress(sqlite3.Error), closing(_connect(path, mode)) as db:
             if _version(db) == len(MIGRATIONS):
                 db.backup(memory)
-                break
-    return memory
+                if _sound(memory):
+                    return memory
+        memory.close()
+    return in_memory()
 
 
 def in_memory() -> sqlite3.Connection:
@@ -102,7 +104,7 @@ def put_aside(path: Path, warn: Callable[[str], None]) -> None:
     with _locked(path.parent):
         try:
             with closing(_connect(path, "rw")) as db:
-                sound = db.execute("PRAGMA quick_check(1)").fetchone() == ("ok",)
+                sound = _sound(db)
         except sqlite3.Error as error:
             sound = not damaged(error)
         if sound:
@@ -172,6 +174,10 @@ def _on_network(path: Path, mounts: Path = Path("/proc/self/mounts")) -> bool:
     return home is not None and kinds[home].startswith(_NETWORK)
 
 
+def _sound(db: sqlite3.Connection) -> bool:
+    return bool(db.execute("PRAGMA quick_check(1)").fetchone() == ("ok",))
+
+
 def _version(db: sqlite3.Connection) -> int:
     version: int = db.execute("PRAGMA user_version").fetchone()[0]
     return version
@@ -200,15 +206,16 @@ def _migrate(db: sqlite3.Connection, path: Path) -> None:
     if version == 0 and db.execute("SELECT count(*) FROM sqlite_master").fetchone() != (0,):
         raise Refused(f"{path}: is another program's database")
     if 0 < version < len(MIGRATIONS):
-        _back_up(db, path.with_name(f"{path.stem}-v{version}{path.suffix}"))
+        _back_up(path, path.with_name(f"{path.stem}-v{version}{path.suffix}"))
     for migrate in MIGRATIONS[version:]:
         migrate(db)
     db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
     db.execute("COMMIT")
 
 
-def _back_up(db: sqlite3.Connection, copy: Path) -> None:
+def _back_up(path: Path, copy: Path) -> None:
     copy.unlink(missing_ok=True)
     _create(copy)
-    with closing(_connect(copy, "rw")) as target:
-        db.backup(target)
+    # a reader of its own: SQLite's backup waits for ever for the transaction of the connection that it copies
+    with closing(_connect(path, "ro")) as source, closing(_connect(copy, "rw")) as target:
+        source.backup(target)

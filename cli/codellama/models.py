@@ -175,7 +175,7 @@ def handle(model: Model, settings: Settings, environ: Mapping[str, str]) -> str:
     with suppress(InputError):
         if model.directory is None or find(model.name, settings, environ).directory == model.directory:
             return model.name
-    return str(model.home.resolve())
+    return str(model.home.absolute())
 
 
 def read(directory: Path, name: str, entry: Entry | None = None) -> Model:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from codellama.commands.options import Run, Shared, tokens_needed, with_shared
+from codellama.commands.options import Run, Shared, check, tokens_needed, with_shared
 from codellama.errors import InputError, NoCompletionError
 
 if TYPE_CHECKING:
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from codellama.console import Console, ProgressLine
     from codellama.conversation import Fit
     from codellama.dialog import Chunk, Message, Sampling
-    from codellama.history import Conversation, History, Saved
+    from codellama.history import Conversation, History
+    from codellama.memory import LoadOptions
     from codellama.models import Model
     from codellama.recording import Recording
 
@@ -61,11 +62,17 @@ def chat(
     extract: Annotated[bool, typer.Option("--extract", "-x", help="Print the first code block alone.")] = False,
     extract_last: Annotated[bool, typer.Option("--extract-last", "--xl", help="Print the last one alone.")] = False,
     no_history: Annotated[bool, typer.Option("--no-history", help="Keep nothing of this.")] = False,
+    screen: Annotated[
+        bool, typer.Option("--tui", help="Chat on the whole screen, also where a question is given.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what the model would see, and stop.")] = False,
     shared: Shared,
 ) -> None:
-    """Ask a question: files, standard input and an argument, each on lines of its own."""
+    """Ask a question: files, standard input and an argument, each on lines of its own.
+
+    On a terminal and without any of them: chat on the whole screen.
+    """
     from codellama import conversation, models, source
     from codellama.commands import inputs, prompt
     from codellama.history import Saved
@@ -76,22 +83,29 @@ def chat(
     shared.apply_quiet(run)
     if extract and extract_last:
         raise InputError("--extract and --extract-last exclude each other: choose one")
-    fresh = [] if system is None else [Saved("system", source.check_argument(system, "--system"))]
-    asked = inputs.question(console, question, file or (), EXAMPLE)
-    fresh.append(Saved("user", asked))
+    printed = extract or extract_last or as_json or dry_run
+    if screen and printed:
+        raise InputError("--tui prints nothing: leave it out, or --extract, --json and --dry-run")
+    nothing_asked = question is None and not file and console.stdin_tty
+    screen = screen or (nothing_asked and console.stdout_tty and not printed and not console.dumb)
+    asked = inputs.question(console, question, file or (), None if screen else EXAMPLE)
+    system = None if system is None else source.check_argument(system, "--system")
     sampling = shared.sampling(
         # the reference's own defaults for chat
         run, temperature=0.2, top_p=0.95, max_tokens=None,
     )  # fmt: skip
     options = shared.load_options(run)
     history, before = _history(run, continued=continued, cid=cid, no_history=no_history)
-    past: tuple[Saved, ...] = ()
     if before:
-        if system is not None:
-            raise InputError("--system begins a conversation: leave it out to go on with one")
-        past = history.messages(before.id)
         shared = replace(shared, model=shared.model or before.model)
+    if screen:
+        _take_screen(run, shared, sampling, options, history, before, system, asked)
+        return
+    if before and system is not None:
+        raise InputError("--system begins a conversation: leave it out to go on with one")
     model = shared.find_model(run, "chat", absent_ok=dry_run)
+    fresh = [Saved("user", asked)] if system is None else [Saved("system", system), Saved("user", asked)]
+    past = history.messages(before.id) if before else ()
     messages = [saved.message for saved in (*past, *fresh)]
     if dry_run:
         prompt.show(console, model, conversation.render(model, messages), as_json=as_json)
@@ -109,8 +123,30 @@ def chat(
         history, fresh, answer, conversation.title(question or asked),
         models.handle(model, run.settings, console.environ), before.id if before else None,
     )  # fmt: skip
-    extract_which: Extract = "first" if extract else "last" if extract_last else None
-    _give(console, backend, _Request(fit, sampling, recording, extract_which, as_json))
+    extracted: Extract = "first" if extract else "last" if extract_last else None
+    _give(console, backend, _Request(fit, sampling, recording, extracted, as_json))
+
+
+def _take_screen(
+    run: Run,
+    shared: Shared,
+    sampling: Sampling,
+    options: LoadOptions,
+    history: History,
+    before: Conversation | None,
+    system: str | None,
+    asked: str,
+) -> None:
+    from codellama.tui import run_chat
+
+    def open_backend(name: str | None) -> Backend:
+        model = replace(shared, model=name or shared.model).find_model(run, "chat")
+        return run.open_backend(model, options, min(2 * ANSWER, model.context))
+
+    run_chat(
+        run.console, run.settings, open_backend, sampling, history,
+        check=check, system=system or "", conversation=before.id if before else None, text=asked,
+    )  # fmt: skip
 
 
 def _history(run: Run, *, continued: bool, cid: int | None, no_history: bool) -> tuple[History, Conversation | None]:
@@ -182,8 +218,9 @@ def _give(console: Console, backend: Backend, request: _Request) -> None:
     if request.extract:
         block = _block(answer, request.extract)
         if block is None:
-            again = f"`codellama history show {recording.conversation}` shows it" if recording.kept else "leave out -x"
-            raise NoCompletionError(f"the answer has no code block: {again}")
+            shown = f"`codellama history show {recording.conversation}` shows it"
+            again = f"--seed {request.sampling.seed} without -x prints it"
+            raise NoCompletionError(f"the answer has no code block: {shown if recording.kept else again}")
         if not request.as_json:
             _show_block(console, block)
     if answer.finish_reason == "length":

@@ -31,9 +31,9 @@ def gather(console: Console, argument: str | None, file: Path | None, example: s
     return Input(text, file.name if file else None)
 
 
-def question(console: Console, argument: str | None, files: Sequence[str], example: str) -> str:
+def question(console: Console, argument: str | None, files: Sequence[str], example: str | None) -> str:
     """What is asked: attached files (`PATH[:A[-B]]`, each a fenced block below its name), standard input and argument,
-    as `gather` puts them together.
+    as `gather` puts them together; without an example it may be nothing.
     """
     from_stdin = argument == "-" or "-" in files
     attached = [attachments.read(attachments.place(file)).markdown for file in files if file != "-"]
@@ -41,13 +41,13 @@ def question(console: Console, argument: str | None, files: Sequence[str], examp
 
 
 def _together(
-    console: Console, argument: str | None, before: str, example: str, from_stdin: bool, file: Path | None = None
+    console: Console, argument: str | None, before: str, example: str | None, from_stdin: bool, file: Path | None = None
 ) -> str:
     argument = None if argument == "-" else argument
     piped = source.read_stdin(console.stdin).text if from_stdin or not console.stdin_tty else ""
     said = "" if argument is None else source.check_argument(argument, "the argument")
     text = join([before, piped, said])
-    if not text:
+    if not text and example is not None:
         asked = "the argument is empty" if argument == "" else "there is nothing to read"
         what = f"{file} is empty" if file else asked if console.stdin_tty else "standard input is empty"
         raise InputError(f"{what}; for example: {example}")
