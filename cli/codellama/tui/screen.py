@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,6 +16,7 @@ from textual.app import ComposeResult, SuspendNotSupported
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
+from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Static
 
@@ -45,6 +46,12 @@ _TWICE = 2.0
 
 
 class ChatScreen(Asking):
+    @dataclass
+    class Said(Message):
+        """Another part of the program has something to say."""
+
+        text: str
+
     AUTO_FOCUS = "#composer"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "back", "Stop the answer; back to the input", id="stop"),
@@ -211,6 +218,9 @@ class ChatScreen(Asking):
                 await work(argument)
             except CodellamaError as error:
                 await self.refuse(text, str(error))
+
+    async def on_chat_screen_said(self, event: Said) -> None:
+        await self.transcript.note(event.text, "warning")
 
     def on_composer_shortened(self, event: Composer.Shortened) -> None:
         self._complain(event.reason)
