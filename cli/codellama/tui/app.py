@@ -59,6 +59,11 @@ class ChatApp(App[None]):
         assert isinstance(screen, ChatScreen)
         return screen
 
+    def say(self, text: str) -> None:
+        """Show a line in the conversation; from any thread."""
+        if self.is_running and self.screen_stack:
+            self.chat.post_message(ChatScreen.Said(text))
+
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """What the palette offers: the slash commands, those that need something put into the input."""
         for each in COMMANDS:

@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,6 +16,7 @@ from textual.app import ComposeResult, SuspendNotSupported
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
+from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Static
 
@@ -39,22 +40,36 @@ from codellama.tui.theme import THEMES
 from codellama.tui.transcript import Transcript
 
 SETTABLE = ("temperature", "top_p", "top_k", "seed", "max_tokens", "repetition_penalty", "no_repeat_ngram")
+DEMONSTRATION = "tiny is a demonstration and not Code Llama; /model NAME lets another one answer"
 _TWICE = 2.0
 # seconds in which Ctrl+C must come again to leave
 
 
 class ChatScreen(Asking):
+    @dataclass
+    class Said(Message):
+        """Another part of the program has something to say."""
+
+        text: str
+
     AUTO_FOCUS = "#composer"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "back", "Stop", id="stop"),
-        Binding("ctrl+c", "interrupt", "Stop, twice: leave", priority=True, id="interrupt"),
-        Binding("ctrl+g", "editor", "Editor", priority=True, id="editor"),
+        Binding("escape", "back", "Stop the answer; back to the input", id="stop"),
+        Binding("ctrl+c", "interrupt", "Stop, or copy what is selected; twice: leave", priority=True, id="interrupt"),
+        Binding("ctrl+g", "editor", "Write in $EDITOR", priority=True, id="editor"),
         Binding("pageup", "scroll(-1)", "Scroll up", show=False, priority=True, id="scroll.up"),
         Binding("pagedown", "scroll(1)", "Scroll down", show=False, priority=True, id="scroll.down"),
         Binding("ctrl+home", "scroll_home", "To the beginning", show=False, id="scroll.home"),
         Binding("ctrl+end", "scroll_end", "To the end", show=False, id="scroll.end"),
-        Binding("tab", "app.focus_next", "Next block", show=False, id="focus.next"),
-        Binding("shift+tab", "app.focus_previous", "Block before", show=False, priority=True, id="focus.previous"),
+        Binding("tab", "app.focus_next", show=False, id="focus.next"),
+        Binding(
+            "shift+tab",
+            "app.focus_previous",
+            "Back to the code blocks and questions",
+            show=False,
+            priority=True,
+            id="focus.previous",
+        ),
         Binding("down,j", "app.focus_next", show=False),
         Binding("up,k", "app.focus_previous", show=False),
     ]
@@ -87,8 +102,7 @@ class ChatScreen(Asking):
             "copy": ["all"],
         }
         await self._open(self.talk)
-        for note in self.talk.backend.notes:
-            await self.transcript.note(note)
+        await self._introduce()
 
     async def _open(self, talk: Talk) -> None:
         """Show a conversation."""
@@ -205,6 +219,9 @@ class ChatScreen(Asking):
             except CodellamaError as error:
                 await self.refuse(text, str(error))
 
+    async def on_chat_screen_said(self, event: Said) -> None:
+        await self.transcript.note(event.text, "warning")
+
     def on_composer_shortened(self, event: Composer.Shortened) -> None:
         self._complain(event.reason)
 
@@ -238,8 +255,14 @@ class ChatScreen(Asking):
         finally:
             self.say(self.standing())
         await self.transcript.note(f"from here on {self.talk.model.name} answers")
+        await self._introduce()
+
+    async def _introduce(self) -> None:
+        """What a user must know of the model."""
+        if self.talk.model.demonstration:
+            await self.transcript.note(DEMONSTRATION)
         for note in self.talk.backend.notes:
-            await self.transcript.note(note)
+            await self.transcript.note(note, "warning")
 
     async def order_set(self, argument: str) -> None:
         if argument:
