@@ -208,6 +208,8 @@ TYPED = [
     # nothing completes these
     ("codellama complete --stop ap\t", ["codellama", "complete", "--stop", "ap"]),
     ("codellama complete ap\t", ["codellama", "complete", "ap"]),
+    ("codellama doctor app app\t", ["codellama", "doctor", "app", "app"]),
+    ("codellama convert a b app\t", ["codellama", "convert", "a", "b", "app"]),
     ("codellama nonsense\t", ["codellama", "nonsense"]),
     ("codellama infill --nonsense\t", ["codellama", "infill", "--nonsense"]),
 ]
