@@ -297,7 +297,7 @@ def test_whatever_is_pressed_there_is_a_screen(count: int, keys: list[str], heig
     seen = of(count)
     state = State()
     for key in keys:
-        state = press(state, key, seen, height - 8)
+        state = press(state, key, seen, height - 8, width - 20)
         assert 0 <= state.row < count
         assert 0 <= state.left < count
     rows = viewport.frame(Grid(seen, None, PLAIN, state.scale, 1), state, os.terminal_size((width, height)), "title")
@@ -309,19 +309,23 @@ def test_whatever_is_pressed_there_is_a_screen(count: int, keys: list[str], heig
 
 def test_keys() -> None:
     seen = of(100, prefix=59)
-    assert press(State(5), "down", seen, 10).row == 6
-    assert press(State(5, scale=4), "k", seen, 10).row == 1
-    assert press(State(5), " ", seen, 10).row == 15
-    assert press(State(5), "b", seen, 10).row == 0
-    assert press(State(5), "]", seen, 10).row == 60
-    assert press(State(65), "[", seen, 10).row == 60
-    assert press(State(60), "[", seen, 10).row == 1
-    assert press(State(65), "G", seen, 10).row == 99
-    assert press(State(65, 30), "g", seen, 10) == State()
-    assert press(State(65), "d", seen, 10).left == 60
-    assert press(State(), "-", seen, 10).scale == 2
-    assert press(State(scale=16), "-", seen, 10).scale == 16
-    assert press(State(scale=2), "+", seen, 10).scale == 1
+    assert press(State(5), "down", seen, 10, 30).row == 6
+    assert press(State(5, scale=4), "k", seen, 10, 30).row == 1
+    assert press(State(5), " ", seen, 10, 30).row == 15
+    assert press(State(5), "b", seen, 10, 30).row == 0
+    assert press(State(5), "]", seen, 10, 30).row == 60
+    assert press(State(65), "[", seen, 10, 30).row == 60
+    assert press(State(60), "[", seen, 10, 30).row == 1
+    assert press(State(65), "G", seen, 10, 30).row == 99
+    assert press(State(65, 30), "g", seen, 10, 30) == State()
+    assert press(State(65), "d", seen, 10, 30).left == 60
+    assert press(State(), "-", seen, 10, 30).scale == 2
+    assert press(State(scale=16), "-", seen, 10, 30).scale == 16
+    assert press(State(scale=2), "+", seen, 10, 30).scale == 1
+    # the last column stays on the screen's edge
+    assert press(State(left=68), "right", seen, 10, 30).left == 70
+    assert press(State(left=70), "h", seen, 10, 30).left == 66
+    assert press(State(99), "d", seen, 10, 30).left == 70
 
 
 def test_what_is_told_of_a_token() -> None:
@@ -504,6 +508,10 @@ def test_a_picture_shows_the_triangle() -> None:
     # 45 cells of 20 × 20 pixels, less a line between two
     assert unseen == 45 * 19 * 19
     assert dark == 5 * 19 * 19
+    # below the diagonal; two strips, 8 pixels wide; a square in the legend
+    for region, below in ((Region("", "control", 0, 1), 9), (Region("", "prefix", 1, 6), 30)):
+        coloured = int((drawn == picture._colour(region)).all(axis=2).sum())
+        assert coloured == below * 19 * 19 + 2 * 8 * 20 * (region.stop - region.start) + 11 * 11
 
 
 def test_a_heat_map_has_the_colours_of_its_weights() -> None:
