@@ -237,7 +237,7 @@ GPU = Gpu(0, "NVIDIA H200", 100 * 10**9, 80 * 10**9)
             ["broken", "ok"],
             "built for CUDA 13.0, which the driver",
         ),
-        (GPU, Import("2", details={"cuda": "13.0", "gpus": 1}), ["ok", "ok"], "13.0, 1 GPUs in use"),
+        (GPU, Import("2", details={"cuda": "13.0", "gpus": 1}), ["ok", "ok"], "13.0; PyTorch finds 1"),
         (GPU, Import(error="no"), ["ok"], "80.0 GB of 100.0 GB free"),
         (Gpu(0, "full", 10**10, 10**9), Import(error="no"), ["note"], "1.0 GB of 10.0 GB free"),
     ],

@@ -109,7 +109,7 @@ def gpus(machine: Machine, torch: Import) -> Iterator[Finding]:
             f"{sys.executable} -m pip install --force-reinstall torch --index-url https://download.pytorch.org/whl/cu126",
         )  # fmt: skip
     elif not torch.error:
-        yield Finding("CUDA", "ok", f"{torch.details['cuda']}, {torch.details['gpus']} GPUs in use by PyTorch")
+        yield Finding("CUDA", "ok", f"{torch.details['cuda']}; PyTorch finds {torch.details['gpus']}")
     for gpu in machine.gpus:
         said = f"{gpu.name}: {gigabytes(gpu.free)} of {gigabytes(gpu.total)} free"
         if gpu.free < gpu.total // 4:
@@ -205,7 +205,7 @@ def history(settings: Settings) -> Iterator[Finding]:
     elif not os.access(file, os.W_OK):
         yield Finding("history", "note", f"{file}: is read-only: conversations are not kept", f"chmod u+w '{file}'")
     else:
-        yield Finding("history", "ok", f"{count} conversations in {file}")
+        yield Finding("history", "ok", f"{count} conversation{'s' if count != 1 else ''} in {file}")
 
 
 def terminal(environ: Mapping[str, str], *, tty: bool, encoding: str) -> Iterator[Finding]:
