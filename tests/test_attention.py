@@ -244,6 +244,8 @@ def test_regions_have_colours_and_nothing_else_changes() -> None:
             # grounds in place of digits
             styles = {cell[1] for cell in screen.rows[-1].cells if cell}
             assert f"48;5;{grid._RAMP[shade(1 / 9)]}" in styles
+            # once for equal neighbours
+            assert coloured.row(8, 0, 9).count("\x1b[48;") == 1
         assert not any("\x1b" in line for line in grid.whole(plain))
 
 
@@ -297,7 +299,7 @@ def test_whatever_is_pressed_there_is_a_screen(count: int, keys: list[str], heig
     seen = of(count)
     state = State()
     for key in keys:
-        state = press(state, key, seen, height - 8, width - 20)
+        state = press(state, key, seen, height - 8, max(width - 20, 1))
         assert 0 <= state.row < count
         assert 0 <= state.left < count
     rows = viewport.frame(Grid(seen, None, PLAIN, state.scale, 1), state, os.terminal_size((width, height)), "title")
