@@ -538,6 +538,10 @@ def test_any_piece_can_be_drawn(piece: str) -> None:
     assert picture._name(piece).replace("·", "").isascii()
 
 
+def test_names_in_a_picture() -> None:
+    assert [picture._name(piece) for piece in ("▁▁def", "日\n", "x" * 40)] == ["··def", "\\u65e5\\n", "x" * 15 + "..."]
+
+
 def test_png(cli: Cli, source: Path, tmp_path: Path) -> None:
     target = tmp_path / "mask.png"
     done = cli("attention", str(source), "--png", str(target))
