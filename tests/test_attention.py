@@ -161,6 +161,27 @@ def test_weights_are_those_of_eager_attention(dtype: str, count: int) -> None:
     assert not numpy.array_equal(found[0, 0].rows(0, count), found[0, 1].rows(0, count))
 
 
+def test_memory_that_runs_out_leaves_the_model_as_it_was() -> None:
+    from codellama.checkpoint import Checkpoint
+    from codellama.devices import Machine
+    from codellama.engine.attention import attention
+    from codellama.engine.load import load
+    from codellama.memory import LoadOptions, plan
+
+    def full(progress: object) -> None:
+        raise MemoryError
+
+    checkpoint = Checkpoint.read(TINY)
+    loaded = load(
+        checkpoint, plan(checkpoint, LoadOptions(), Machine((), 8 * 10**9, 8 * 10**9), 1024), lambda progress: None
+    )
+    with pytest.raises(CodellamaError, match="out of memory while reading the prompt"):
+        attention(loaded, [1, 2, 3], 1, 1, full)
+    assert loaded.model.config._attn_implementation == "sdpa"
+    layer = loaded.model.model.layers[1].self_attn
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in layer.modules())
+
+
 def test_shades() -> None:
     assert [shade(least(step)) for step in range(STEPS)] == list(range(STEPS))
     assert (shade(0.0), shade(1.0), shade(-1e-9), shade(0.0099)) == (0, STEPS - 1, 0, 0)
