@@ -173,6 +173,7 @@ _codellama() {
         while IFS= read -r each; do found+=("$each"); done < <(compgen -W "$commands" -- "$word")
     else
         # the last argument may be there to be repeated
+        each=text
         for each in $operands; do
             ((count-- <= 0)) && break
             [[ $each == *... ]] && break

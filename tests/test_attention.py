@@ -161,6 +161,27 @@ def test_weights_are_those_of_eager_attention(dtype: str, count: int) -> None:
     assert not numpy.array_equal(found[0, 0].rows(0, count), found[0, 1].rows(0, count))
 
 
+def test_memory_that_runs_out_leaves_the_model_as_it_was() -> None:
+    from codellama.checkpoint import Checkpoint
+    from codellama.devices import Machine
+    from codellama.engine.attention import attention
+    from codellama.engine.load import load
+    from codellama.memory import LoadOptions, plan
+
+    def full(progress: object) -> None:
+        raise MemoryError
+
+    checkpoint = Checkpoint.read(TINY)
+    loaded = load(
+        checkpoint, plan(checkpoint, LoadOptions(), Machine((), 8 * 10**9, 8 * 10**9), 1024), lambda progress: None
+    )
+    with pytest.raises(CodellamaError, match="out of memory while reading the prompt"):
+        attention(loaded, [1, 2, 3], 1, 1, full)
+    assert loaded.model.config._attn_implementation == "sdpa"
+    layer = loaded.model.model.layers[1].self_attn
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in layer.modules())
+
+
 def test_shades() -> None:
     assert [shade(least(step)) for step in range(STEPS)] == list(range(STEPS))
     assert (shade(0.0), shade(1.0), shade(-1e-9), shade(0.0099)) == (0, STEPS - 1, 0, 0)
@@ -244,6 +265,8 @@ def test_regions_have_colours_and_nothing_else_changes() -> None:
             # grounds in place of digits
             styles = {cell[1] for cell in screen.rows[-1].cells if cell}
             assert f"48;5;{grid._RAMP[shade(1 / 9)]}" in styles
+            # once for equal neighbours
+            assert coloured.row(8, 0, 9).count("\x1b[48;") == 1
         assert not any("\x1b" in line for line in grid.whole(plain))
 
 
@@ -297,7 +320,7 @@ def test_whatever_is_pressed_there_is_a_screen(count: int, keys: list[str], heig
     seen = of(count)
     state = State()
     for key in keys:
-        state = press(state, key, seen, height - 8)
+        state = press(state, key, seen, height - 8, max(width - 20, 1))
         assert 0 <= state.row < count
         assert 0 <= state.left < count
     rows = viewport.frame(Grid(seen, None, PLAIN, state.scale, 1), state, os.terminal_size((width, height)), "title")
@@ -309,19 +332,23 @@ def test_whatever_is_pressed_there_is_a_screen(count: int, keys: list[str], heig
 
 def test_keys() -> None:
     seen = of(100, prefix=59)
-    assert press(State(5), "down", seen, 10).row == 6
-    assert press(State(5, scale=4), "k", seen, 10).row == 1
-    assert press(State(5), " ", seen, 10).row == 15
-    assert press(State(5), "b", seen, 10).row == 0
-    assert press(State(5), "]", seen, 10).row == 60
-    assert press(State(65), "[", seen, 10).row == 60
-    assert press(State(60), "[", seen, 10).row == 1
-    assert press(State(65), "G", seen, 10).row == 99
-    assert press(State(65, 30), "g", seen, 10) == State()
-    assert press(State(65), "d", seen, 10).left == 60
-    assert press(State(), "-", seen, 10).scale == 2
-    assert press(State(scale=16), "-", seen, 10).scale == 16
-    assert press(State(scale=2), "+", seen, 10).scale == 1
+    assert press(State(5), "down", seen, 10, 30).row == 6
+    assert press(State(5, scale=4), "k", seen, 10, 30).row == 1
+    assert press(State(5), " ", seen, 10, 30).row == 15
+    assert press(State(5), "b", seen, 10, 30).row == 0
+    assert press(State(5), "]", seen, 10, 30).row == 60
+    assert press(State(65), "[", seen, 10, 30).row == 60
+    assert press(State(60), "[", seen, 10, 30).row == 1
+    assert press(State(65), "G", seen, 10, 30).row == 99
+    assert press(State(65, 30), "g", seen, 10, 30) == State()
+    assert press(State(65), "d", seen, 10, 30).left == 60
+    assert press(State(), "-", seen, 10, 30).scale == 2
+    assert press(State(scale=16), "-", seen, 10, 30).scale == 16
+    assert press(State(scale=2), "+", seen, 10, 30).scale == 1
+    # the last column stays on the screen's edge
+    assert press(State(left=68), "right", seen, 10, 30).left == 70
+    assert press(State(left=70), "h", seen, 10, 30).left == 66
+    assert press(State(99), "d", seen, 10, 30).left == 70
 
 
 def test_what_is_told_of_a_token() -> None:
@@ -504,6 +531,10 @@ def test_a_picture_shows_the_triangle() -> None:
     # 45 cells of 20 × 20 pixels, less a line between two
     assert unseen == 45 * 19 * 19
     assert dark == 5 * 19 * 19
+    # below the diagonal; two strips, 8 pixels wide; a square in the legend
+    for region, below in ((Region("", "control", 0, 1), 9), (Region("", "prefix", 1, 6), 30)):
+        coloured = int((drawn == picture._colour(region)).all(axis=2).sum())
+        assert coloured == below * 19 * 19 + 2 * 8 * 20 * (region.stop - region.start) + 11 * 11
 
 
 def test_a_heat_map_has_the_colours_of_its_weights() -> None:
@@ -526,6 +557,10 @@ def test_a_picture_of_many_tokens_is_of_bounded_size() -> None:
 def test_any_piece_can_be_drawn(piece: str) -> None:
     assert pixels(picture.png(of(3, piece=piece), None, "title")).size
     assert picture._name(piece).replace("·", "").isascii()
+
+
+def test_names_in_a_picture() -> None:
+    assert [picture._name(piece) for piece in ("▁▁def", "日\n", "x" * 40)] == ["··def", "\\u65e5\\n", "x" * 15 + "..."]
 
 
 def test_png(cli: Cli, source: Path, tmp_path: Path) -> None:

@@ -208,6 +208,8 @@ TYPED = [
     # nothing completes these
     ("codellama complete --stop ap\t", ["codellama", "complete", "--stop", "ap"]),
     ("codellama complete ap\t", ["codellama", "complete", "ap"]),
+    ("codellama doctor app app\t", ["codellama", "doctor", "app", "app"]),
+    ("codellama convert a b app\t", ["codellama", "convert", "a", "b", "app"]),
     ("codellama nonsense\t", ["codellama", "nonsense"]),
     ("codellama infill --nonsense\t", ["codellama", "infill", "--nonsense"]),
 ]
@@ -257,6 +259,8 @@ def test_candidates_are_listed_with_what_is_said_of_them(shell: str, work: Path,
         assert "13b" not in shown
         shown = typed.listed("codellama ")
         assert all(command.path[-1] in shown for command in TREE.commands)
+        shown = typed.listed("codellama infill --device ")
+        assert all(device in shown for device in ("auto", "cpu", "cuda:0", "cuda:1"))
         shown = typed.listed("codellama infill --s")
         assert all(name in shown for name in ("--suffix-first", "--single-line", "--seed"))
         assert "--prefix-first" not in shown

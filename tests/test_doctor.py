@@ -206,7 +206,7 @@ def test_history(cli: Cli, packages: Path, home: Path) -> None:
     file.write_bytes(b"no database" * 100)
     (finding,) = findings(cli, code=1)["history"]
     assert finding.said == f"{file}: file is not a database"
-    assert finding.mend == f"mv '{file}' '{file}.damaged'"
+    assert finding.mend == f"mv {file} {file}.damaged"
 
 
 def test_a_home_that_cannot_be_written(cli: Cli, packages: Path, home: Path) -> None:
@@ -235,9 +235,9 @@ GPU = Gpu(0, "NVIDIA H200", 100 * 10**9, 80 * 10**9)
             GPU,
             Import("2", details={"cuda": "13.0", "gpus": 0}),
             ["broken", "ok"],
-            "built for CUDA 13.0, which the driver",
+            "the driver may be too old for CUDA 13.0",
         ),
-        (GPU, Import("2", details={"cuda": "13.0", "gpus": 1}), ["ok", "ok"], "13.0, 1 GPUs in use"),
+        (GPU, Import("2", details={"cuda": "13.0", "gpus": 1}), ["ok", "ok"], "13.0; PyTorch finds 1"),
         (GPU, Import(error="no"), ["ok"], "80.0 GB of 100.0 GB free"),
         (Gpu(0, "full", 10**10, 10**9), Import(error="no"), ["note"], "1.0 GB of 10.0 GB free"),
     ],

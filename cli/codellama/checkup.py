@@ -103,13 +103,15 @@ def gpus(machine: Machine, torch: Import) -> Iterator[Finding]:
         return
     if not torch.error and not torch.details.get("gpus"):
         built = torch.details.get("cuda")
-        why = f"built for CUDA {built}, which the driver may be too old for" if built else "built without CUDA"
-        yield Finding(
-            "CUDA", "broken", f"PyTorch {torch.version} finds no GPU: it is {why}",
-            f"{sys.executable} -m pip install --force-reinstall torch --index-url https://download.pytorch.org/whl/cu126",
-        )  # fmt: skip
+        why, mend = "it is built without CUDA", f"{sys.executable} -m pip install --force-reinstall torch"
+        if built:
+            why, mend = (
+                f"the driver may be too old for CUDA {built}",
+                "update the NVIDIA driver; nvidia-smi tells its version",
+            )
+        yield Finding("CUDA", "broken", f"PyTorch {torch.version} finds no GPU: {why}", mend)
     elif not torch.error:
-        yield Finding("CUDA", "ok", f"{torch.details['cuda']}, {torch.details['gpus']} GPUs in use by PyTorch")
+        yield Finding("CUDA", "ok", f"{torch.details['cuda']}; PyTorch finds {torch.details['gpus']}")
     for gpu in machine.gpus:
         said = f"{gpu.name}: {gigabytes(gpu.free)} of {gigabytes(gpu.total)} free"
         if gpu.free < gpu.total // 4:
@@ -188,6 +190,7 @@ def models_here(settings: Settings, environ: Mapping[str, str]) -> Iterator[Find
 
 def history(settings: Settings) -> Iterator[Finding]:
     import sqlite3
+    from shlex import quote as quoted
     from urllib.parse import quote
 
     file = settings.models.parent / "history" / "history.db"
@@ -201,11 +204,13 @@ def history(settings: Settings) -> Iterator[Finding]:
     except sqlite3.Error as error:
         said, count = str(error), 0
     if said != "ok":
-        yield Finding("history", "broken", f"{file}: {said}", f"mv '{file}' '{file}.damaged'")
+        yield Finding("history", "broken", f"{file}: {said}", f"mv {quoted(str(file))} {quoted(f'{file}.damaged')}")
     elif not os.access(file, os.W_OK):
-        yield Finding("history", "note", f"{file}: is read-only: conversations are not kept", f"chmod u+w '{file}'")
+        yield Finding(
+            "history", "note", f"{file}: is read-only: conversations are not kept", f"chmod u+w {quoted(str(file))}"
+        )
     else:
-        yield Finding("history", "ok", f"{count} conversations in {file}")
+        yield Finding("history", "ok", f"{count} conversation{'s' if count != 1 else ''} in {file}")
 
 
 def terminal(environ: Mapping[str, str], *, tty: bool, encoding: str) -> Iterator[Finding]:

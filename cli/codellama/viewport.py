@@ -43,20 +43,31 @@ def view(console: Console, mask: Mask, heat: Pooled | None, title: str) -> None:
     def grid(scale: int, cell: int) -> Grid:
         return Grid(mask, heat, palette, scale, cell)
 
-    def shown(state: State, size: os.terminal_size) -> list[str]:
-        gutter = grid(1, 2).gutter
-        wide = size.columns - gutter > 2 * len(mask.tokens) / state.scale
-        return frame(grid(state.scale, 2 if wide or state.scale == 1 else 1), state, size, title)
+    def fitting(scale: int, size: os.terminal_size) -> Grid:
+        """With wide cells where nothing is zoomed out, and where they fit."""
+        wide = grid(scale, 2)
+        return wide if scale == 1 or wide.size <= columns(wide, size) else grid(scale, 1)
 
     state = State()
     with open_fullscreen(console, INSTEAD) as screen:
-        screen.paint(shown(state, screen.size))
+        screen.paint(frame(fitting(state.scale, screen.size), state, screen.size, title))
         for key in screen.pressed():
             if key in ("q", "escape", "\x04"):
                 return
-            page = max(screen.size.lines - _AROUND - 1, 1)
-            state = press(state, key, mask, page) if key != RESIZED else state
-            screen.paint(shown(state, screen.size))
+            size = screen.size
+            if key != RESIZED:
+                state = press(state, key, mask, max(rows(size) - 1, 1), columns(fitting(state.scale, size), size))
+            screen.paint(frame(fitting(state.scale, size), state, size, title))
+
+
+def rows(size: os.terminal_size) -> int:
+    """How many rows of a grid there is room for."""
+    return max(size.lines - _AROUND, 1)
+
+
+def columns(grid: Grid, size: os.terminal_size) -> int:
+    """How many of its columns there is room for."""
+    return max((size.columns - grid.gutter) // grid.cell, 1)
 
 
 def palette_of(console: Console) -> grids.Palette:
@@ -71,10 +82,9 @@ def fits(grid: Grid, size: os.terminal_size, others: int) -> bool:
     return grid.gutter + grid.size * grid.cell <= size.columns and grid.size + others < size.lines
 
 
-def press(state: State, key: str, mask: Mask, page: int) -> State:
-    """What a key leads to; one that means nothing leaves everything as it is. `page`: rows on the screen."""
+def press(state: State, key: str, mask: Mask, page: int, columns: int) -> State:
+    """What a key leads to; one that means nothing leaves everything as it is. `page`: rows to go on by."""
     last, step = len(mask.tokens) - 1, state.scale
-    region = mask.region(state.row)
     row, left, scale = state.row, state.left, state.scale
     match key:
         case "down" | "j":
@@ -94,9 +104,9 @@ def press(state: State, key: str, mask: Mask, page: int) -> State:
         case "G":
             row = last
         case "]":
-            row = region.stop
+            row = mask.region(row).stop
         case "[":
-            row = region.start if row > region.start else mask.region(max(row - 1, 0)).start
+            row = mask.region(max(row - 1, 0)).start
         case "d":
             left = row - page // 2 * step
         case "-" if page * scale <= last:
@@ -105,17 +115,18 @@ def press(state: State, key: str, mask: Mask, page: int) -> State:
             scale = max(scale // 2, 1)
         case _:
             return state
-    return replace(state, row=min(max(row, 0), last), left=min(max(left, 0), last), scale=scale)
+    # no further than to where the last column is seen
+    left = min(left, last - (columns - 1) * scale)
+    return replace(state, row=min(max(row, 0), last), left=max(left, 0), scale=scale)
 
 
 def frame(grid: Grid, state: State, size: os.terminal_size, title: str) -> list[str]:
     """The rows of the screen."""
-    room = max(size.lines - _AROUND, 1)
-    columns = max((size.columns - grid.gutter) // grid.cell, 1)
+    room = rows(size)
     row = state.row // grid.scale
     top = min(max(row - room // 2, 0), max(grid.size - room, 0))
-    first = min(state.left // grid.scale, max(grid.size - columns, 0))
-    stop = min(first + columns, grid.size)
+    first = min(state.left // grid.scale, max(grid.size - columns(grid, size), 0))
+    stop = min(first + columns(grid, size), grid.size)
     width = size.columns - 1
     body = [grid.row(at, first, stop, marked=at == row) for at in range(top, min(top + room, grid.size))]
     return [

@@ -119,7 +119,7 @@ def _prompt(
     from codellama import holes, infill, prompts, source
     from codellama.commands import inputs
     from codellama.commands.holes import say_what_was_cut, say_which_hole
-    from codellama.commands.prompt import read_dialog, tokenizer_of
+    from codellama.commands.prompt import earlier, tokenizer_of
     from codellama.dialog import Message
 
     console = run.console
@@ -149,12 +149,9 @@ def _prompt(
         raise InputError("--context and the order go with a line or <FILL_ME>")
     if not chat:
         return model, spoken, prompts.render(model.template, spoken, text=read.text)
-    messages = read_dialog(dialog) if dialog else []
-    if system is not None:
-        messages.insert(0, Message("system", source.check_argument(system, "--system")))
     format_ = model.chat_format or "instruct"
     model.require(format_)
-    return model, spoken, prompts.render(format_, spoken, dialog=[*messages, Message("user", read.text)])
+    return model, spoken, prompts.render(format_, spoken, dialog=[*earlier(dialog, system), Message("user", read.text)])
 
 
 def _load(run: Run, shared: Shared, model: Model, made: Prompt, layer: int, head: int) -> Weights:

@@ -127,14 +127,12 @@ def show_chat(
     quiet: QuietOption = False,
 ) -> None:
     """The prompt of a question, in the model's chat format."""
-    from codellama import conversation, source
+    from codellama import conversation
     from codellama.commands import inputs
     from codellama.dialog import Message
 
     run: Run = ctx.obj
-    messages = read_dialog(dialog) if dialog else []
-    if system is not None:
-        messages.insert(0, Message("system", source.check_argument(system, "--system")))
+    messages = earlier(dialog, system)
     if question is not None or file is not None or not messages or messages[-1].role != "user":
         example = "codellama prompt show chat 'how do I reverse a list?'"
         messages.append(Message("user", inputs.question(run.console, question, file or (), example)))
@@ -215,8 +213,18 @@ def _as_dict(model: Model, prompt: Prompt) -> dict[str, object]:
     }  # fmt: skip
 
 
-def read_dialog(path: Path) -> list[Message]:
-    """The messages of a JSON file. Raises InputError for one that holds something else."""
+def earlier(dialog: Path | None, system: str | None) -> list[Message]:
+    """The messages that come before a question. Raises InputError for a file that holds something else."""
+    from codellama import source
+    from codellama.dialog import Message
+
+    messages = _read_dialog(dialog) if dialog else []
+    if system is not None:
+        messages.insert(0, Message("system", source.check_argument(system, "--system")))
+    return messages
+
+
+def _read_dialog(path: Path) -> list[Message]:
     from codellama import source
     from codellama.dialog import Message, Role
 

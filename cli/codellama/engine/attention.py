@@ -63,13 +63,9 @@ def attention(
     Raises CodellamaError where memory runs out.
     """
     torch.set_num_threads(loaded.threads)
-    exhausted = False
-    try:
+    # recovered outside: the traceback holds the tensors
+    with suppress(*OUT_OF_MEMORY):
         return _attention(loaded, ids, layer, head, report)
-    except OUT_OF_MEMORY:
-        # recovered outside: the traceback holds the tensors
-        exhausted = True
-    assert exhausted
     release()
     raise CodellamaError("out of memory while reading the prompt: take a shorter one, --4bit, or a smaller model")
 
