@@ -518,6 +518,15 @@ def test_a_disk_that_runs_full(user: User, hub: Hub, repository: dict[str, bytes
     assert_whole(user)
 
 
+def test_four_bit_beside_what_is_there(user: User, hub: Hub) -> None:
+    assert user("models", "pull", "7b").code == 0
+    again = len(hub.requests)
+    assert user("models", "pull", "7b", "--4bit").code == 0
+    assert {path.name for path in user.models.iterdir()} == {"7b", "7b-4bit"}
+    # listed, and its index looked at
+    assert len(hub.requests) == again + 2
+
+
 def test_four_bit_alone_is_kept(user: User, hub: Hub) -> None:
     done = user("models", "pull", "7b", "--4bit", "--drop-original")
     assert done.code == 0, done.err

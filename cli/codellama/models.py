@@ -58,6 +58,11 @@ class Model:
             raise InputError(_absent(self.name))
         return self.directory
 
+    def read_config(self) -> Config:
+        """Its shape; of one that is not on this machine as it is published. Raises InputError where it is malformed."""
+        entry = None if self.directory else catalogue.by_name(self.name)
+        return Config.of(entry) if entry else Config.read(self.home)
+
     @property
     def template(self) -> str:
         """The prompt template that plain completion takes."""

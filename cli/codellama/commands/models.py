@@ -49,7 +49,7 @@ def list_models(ctx: typer.Context, *, as_json: JsonOption = False) -> None:
         }
         run.console.write_line(json.dumps(content))
         return
-    usable = {found.model.name for found in here if found.model} | {found.name for found in here if found.model}
+    usable = {found.name for found in here if found.model}
     rows = [("", "name", "size", "variant", "context", "infill", "chat", "disk", "fits in")]
     for entry in catalogue.FAMILY:
         rows.append((
