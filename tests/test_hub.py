@@ -354,6 +354,8 @@ def test_the_token_stays_with_the_hub(user: User, hub: Hub) -> None:
     [
         ("someone/nothing", 2, "someone/nothing: no such model at http"),
         ("7b-instuct", 2, "7b-instuct: no such model: did you mean 7b-instruct or"),
+        ("codellama:13b", 2, "codellama:13b: no such model: did you mean 13b or"),
+        ("CodeLlama-7b-Instruct-hf", 2, "did you mean 7b-instruct or"),
         ("../../etc", 2, "../../etc: no such model"),
         ("a/b/c", 2, "a/b/c: no such model"),
         ("tiny", 2, "tiny: is built in: there is nothing to fetch"),

@@ -154,7 +154,9 @@ def unknown(name: str, settings: Settings) -> InputError:
     import difflib  # 4 ms
 
     ours = [card.parent.name for card in cards(settings)]
-    near = difflib.get_close_matches(name.lower(), [TINY, *catalogue.names(), *ours], 3)
+    # as other programs call them: codellama:7b-instruct, CodeLlama-7b-Instruct-hf
+    plain = re.sub("^(code)?llama[-:_]?|-hf$", "", name.lower())
+    near = difflib.get_close_matches(plain, [TINY, *catalogue.names(), *ours], 3)
     if near:
         return InputError(f"{name}: no such model: did you mean {' or '.join(near)}? `codellama models list` names all")
     return InputError(

@@ -27,7 +27,10 @@ def info(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and notes.")] = False,
 ) -> None:
-    """What a model is and can do, its files and their health; exit code 1 where they are damaged."""
+    """What a model is and can do, and its files' health.
+
+    The exit code is 1 where they are damaged.
+    """
     from codellama import health, models, pull
     from codellama.memory import parameters
 

@@ -35,7 +35,10 @@ def memory(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, with bytes.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No notes.")] = False,
 ) -> None:
-    """Bytes of weights and KV cache in each precision, what fits this machine, and where its layers would go."""
+    """What a model takes in each precision, and what fits.
+
+    Bytes of weights and KV cache, the longest context that fits, and where its layers would go on this machine.
+    """
     from codellama import capacity, models
     from codellama.devices import Machine
     from codellama.memory import WORKING, kv_bytes, parameters
