@@ -155,6 +155,18 @@ def assert_nothing_there(user: User, name: str = "7b") -> None:
 # what goes wrong on the way
 
 
+def test_a_hub_that_falls_silent(user: User, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(codellama.hub, "TIMEOUT", 0.3)
+    stop = threading.Event()
+    hub.faults = [(SHARD, slow(100_000, stop, pause=60))]
+    done = user("models", "pull", "7b")
+    stop.set()
+    assert done.code == 0, done.err
+    assert "7b: the connection failed (timed out): trying again" in done.err
+    assert "bytes=100000-" in {request.range for request in hub.asked(SHARD)}
+    assert_whole(user)
+
+
 def test_attempts_that_bring_something_are_not_counted(user: User, hub: Hub) -> None:
     hub.faults = [(SHARD, cut(20_000))] * (ATTEMPTS + 1)
     assert user("models", "pull", "7b").code == 0

@@ -203,6 +203,26 @@ def test_removing_what_was_fetched_in_part(cli: Cli, ours: Path) -> None:
     assert list(ours.iterdir()) == []
 
 
+def test_a_removal_that_fails_half_way_leaves_no_half_model(
+    cli: Cli, ours: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(model, ours / "7b")
+
+    def half(directory: Path, ignore_errors: bool = False) -> None:
+        if not ignore_errors:
+            (directory / "config.json").unlink()
+            raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", half)
+        done = cli("models", "remove", "7b", "--yes")
+    assert (done.code, "cannot be removed: Input/output error" in done.err) == (1, True)
+    publish.recover(ours / "7b")
+    assert not (ours / "7b").exists()
+    assert cli("models", "remove", "7b", "--yes").code == 0
+    assert list(ours.iterdir()) == []
+
+
 def test_what_is_not_ours_is_not_removed(cli: Cli, home: Path, ours: Path, model: Path) -> None:
     snapshot = home / "huggingface/hub/models--codellama--CodeLlama-7b-hf/snapshots/abc"
     shutil.copytree(model, snapshot)

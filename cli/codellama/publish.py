@@ -86,16 +86,23 @@ def publishing(place: Path, *, resume: bool = False) -> Iterator[Path]:
 
 
 def discard(place: Path) -> None:
-    """Remove a directory, and what a run left beside it; it is gone for everybody before the first file is.
+    """Remove a directory, and what runs left beside it; it is gone for everybody before the first file is.
 
     Raises InputError while a run is at work there, OSError.
     """
     _remove_leftover(beside(place, "new"))
-    old = beside(place, "old")
-    _remove(old)
+    # not `old`, which the next run would put back
+    gone = beside(place, "gone")
+    _remove(gone)
+    _remove(beside(place, "old"))
     if place.is_dir():
-        place.rename(old)
-        shutil.rmtree(old)
+        place.rename(gone)
+        shutil.rmtree(gone)
+
+
+def traces(place: Path) -> bool:
+    """Whether there is anything to discard."""
+    return any(directory.is_dir() for directory in (place, *(beside(place, what) for what in ("new", "old", "gone"))))
 
 
 def recover(place: Path) -> None:
@@ -109,7 +116,7 @@ def recover(place: Path) -> None:
 
 
 def beside(place: Path, what: str) -> Path:
-    """The directory that is filled (`new`), or replaced (`old`)."""
+    """The directory that is filled (`new`), replaced (`old`) or removed (`gone`)."""
     return place.with_name(f".{place.name}.codellama-{what}")
 
 
