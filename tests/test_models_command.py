@@ -389,6 +389,15 @@ def test_a_map_over_gpu_ram_and_disk(cli: Cli, monkeypatch: pytest.MonkeyPatch) 
     assert line.endswith(f"layers: {counts['cuda:0']} cuda:0, {counts['cpu']} RAM, {counts['disk']} disk")
 
 
+def test_the_batch_counts_where_layers_go(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine(monkeypatch, 17.0)
+    alone, many = (
+        told(cli("models", "memory", "7b", "--batch", batch, "--json"))["precisions"][1]["layers_on"]
+        for batch in ("1", "8")
+    )
+    assert (alone, list(many)) == ({"cuda:0": 32}, ["cuda:0", "cpu"])
+
+
 def test_a_config_alone_will_do(cli: Cli, model: Path) -> None:
     whole = told(cli("models", "memory", str(model), "--json"))
     for path in model.glob("model*"):
