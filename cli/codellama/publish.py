@@ -4,8 +4,9 @@ It is filled beside its place under a temporary name, `.NAME.codellama-new`, and
 replaces is renamed to `.NAME.codellama-old` just before, and removed after.
 
 A lock on the temporary directory tells a run that is still at work from one that was killed: the kernel drops it with
-the process. What a killed run left is removed by the next run for the same output, and an old directory that had
-just been renamed takes its place again.
+the process. What a killed run left is removed by the next run for the same output, or gone on with where that is asked
+for, and an old directory that had just been renamed takes its place again. One that is to be removed is renamed to
+`.NAME.codellama-gone` first.
 """
 
 from __future__ import annotations
