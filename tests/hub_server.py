@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -210,22 +209,20 @@ def cut(after: int) -> Fault:
     return fault
 
 
-def slow(after: int, stop: threading.Event) -> Fault:
-    """So many bytes at once, and then a byte every 20 ms, until told to stop."""
+def slow(after: int, stop: threading.Event, pause: float = 0.02) -> Fault:
+    """So many bytes at once, and then one each `pause` seconds, until told to stop."""
 
     def fault(handler: Handler, data: bytes) -> None:
         rest = handler.begin(data)
         handler.wfile.write(rest[:after])
         for at in range(after, len(rest)):
-            if stop.is_set():
+            if stop.wait(pause):
                 handler.close_connection = True
                 return
             try:
                 handler.wfile.write(rest[at : at + 1])
-                handler.wfile.flush()
             except OSError:
                 return
-            time.sleep(0.02)
 
     return fault
 

@@ -113,6 +113,8 @@ NEEDED = {"config.json", "generation_config.json", "tokenizer.model", INDEX}
 
 
 def test_a_pulled_model_completes(user: User, hub: Hub, repository: dict[str, bytes]) -> None:
+    # what a hub would have the client print stays unsaid
+    hub.faults = [("main", lambda handler, data: handler.answer(200, data, {"X-HF-Warning": "topic; careful"}))]
     done = user.process("models", "pull", "7b", "--json")
     place = user.models / "7b"
     assert (done.code, done.err) == (
@@ -151,6 +153,18 @@ def assert_nothing_there(user: User, name: str = "7b") -> None:
 
 
 # what goes wrong on the way
+
+
+def test_a_hub_that_falls_silent(user: User, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(codellama.hub, "TIMEOUT", 0.3)
+    stop = threading.Event()
+    hub.faults = [(SHARD, slow(100_000, stop, pause=60))]
+    done = user("models", "pull", "7b")
+    stop.set()
+    assert done.code == 0, done.err
+    assert "7b: the connection failed (timed out): trying again" in done.err
+    assert "bytes=100000-" in {request.range for request in hub.asked(SHARD)}
+    assert_whole(user)
 
 
 def test_attempts_that_bring_something_are_not_counted(user: User, hub: Hub) -> None:
@@ -352,6 +366,8 @@ def test_the_token_stays_with_the_hub(user: User, hub: Hub) -> None:
     [
         ("someone/nothing", 2, "someone/nothing: no such model at http"),
         ("7b-instuct", 2, "7b-instuct: no such model: did you mean 7b-instruct or"),
+        ("codellama:13b", 2, "codellama:13b: no such model: did you mean 13b or"),
+        ("CodeLlama-7b-Instruct-hf", 2, "did you mean 7b-instruct or"),
         ("../../etc", 2, "../../etc: no such model"),
         ("a/b/c", 2, "a/b/c: no such model"),
         ("tiny", 2, "tiny: is built in: there is nothing to fetch"),
@@ -514,6 +530,15 @@ def test_a_disk_that_runs_full(user: User, hub: Hub, repository: dict[str, bytes
     assert_nothing_there(user)
     assert user("models", "pull", "7b").code == 0
     assert_whole(user)
+
+
+def test_four_bit_beside_what_is_there(user: User, hub: Hub) -> None:
+    assert user("models", "pull", "7b").code == 0
+    again = len(hub.requests)
+    assert user("models", "pull", "7b", "--4bit").code == 0
+    assert {path.name for path in user.models.iterdir()} == {"7b", "7b-4bit"}
+    # listed, and its index looked at
+    assert len(hub.requests) == again + 2
 
 
 def test_four_bit_alone_is_kept(user: User, hub: Hub) -> None:

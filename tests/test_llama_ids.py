@@ -107,3 +107,10 @@ def test_a_tokenizer_json(tmp_path: Path) -> None:
     path.write_text(json.dumps(content))
     found = agreement(Tokenizer.load(path), 32016)
     assert (found.metas, "becomes" in found.reason) == (False, True), found
+
+    content = json.loads(text)
+    vocabulary = content["model"]["vocab"]
+    one, two = (next(piece for piece, id in vocabulary.items() if id == wanted) for wanted in (20000, 20001))
+    vocabulary[one], vocabulary[two] = vocabulary[two], vocabulary[one]
+    path.write_text(json.dumps(content))
+    assert not agreement(Tokenizer.load(path), 32016).metas

@@ -137,6 +137,9 @@ def test_names_that_are_nothing_tell_the_way_out(environ: dict[str, str], tmp_pa
 def test_without_a_name_the_last_fetched_that_can_else_tiny(environ: dict[str, str]) -> None:
     home = Path(environ["CODELLAMA_HOME"]) / "models"
     assert choose(environ).name == "tiny"
+    # one that is being fetched or removed is none
+    put(home / ".13b.codellama-new", {"variant": "base", "infill": True})
+    assert choose(environ).name == "tiny"
     put(home / "7b", {"variant": "base", "infill": True})
     os.utime(home / "7b" / CARD, (100, 100))
     put(home / "34b-instruct", {"variant": "instruct", "infill": False, "chat_format": "instruct"})

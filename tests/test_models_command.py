@@ -13,6 +13,7 @@ from codellama import capacity, catalogue, publish
 from codellama.card import CARD
 from codellama.checkpoint import Checkpoint
 from codellama.commands.models_memory import chart
+from codellama.config import Config
 from codellama.devices import Gpu, Machine
 from codellama.errors import CodellamaError
 from codellama.memory import WORKING, LoadOptions, Plan, plan
@@ -94,7 +95,7 @@ def test_what_fits(
     free = " + ".join(f"cuda:{at} ({size} GB free)" for at, size in enumerate(gpus)) or f"into {ram}.0 GB of free RAM"
     assert free in cli("models", "list").out
     for entry in catalogue.FAMILY:
-        fits = capacity.fit(capacity.of_family(entry.name), here, 4096)
+        fits = capacity.fit(capacity.of_shape(Config.of(entry), entry.name), here, 4096)
         for fit in fits:
             # a plan that leaves nothing to RAM or disk behind the devices that compute
             whole = fit.plan is not None and not fit.plan.notes
@@ -159,6 +160,15 @@ def test_models_imports_nothing_late_for_help() -> None:
     assert not loaded_after(running("models", "--help")) & (HEAVY | LATE)
 
 
+def test_what_is_here_has_a_mark(cli: Cli, home: Path, ours: Path, model: Path) -> None:
+    shutil.copytree(model, ours / "7b")
+    shutil.copytree(model, ours / "34b-4bit")
+    (ours / "34b-4bit" / CARD).write_text(json.dumps({"name": "34b"}))
+    shutil.copytree(model, home / "huggingface/hub/models--codellama--CodeLlama-13b-hf/snapshots/abc")
+    lines = cli("models", "list").out.splitlines()
+    assert [line.split()[1] for line in lines if line.startswith("* ")] == ["7b", "13b"]
+
+
 # path and remove
 
 
@@ -189,6 +199,26 @@ def test_removing_what_was_fetched_in_part(cli: Cli, ours: Path) -> None:
     with publish.publishing(ours / "7b", resume=True):
         done = cli("models", "remove", "7b", "--yes")
         assert (done.code, "another run is at work there" in done.err) == (2, True)
+    assert cli("models", "remove", "7b", "--yes").code == 0
+    assert list(ours.iterdir()) == []
+
+
+def test_a_removal_that_fails_half_way_leaves_no_half_model(
+    cli: Cli, ours: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(model, ours / "7b")
+
+    def half(directory: Path, ignore_errors: bool = False) -> None:
+        if not ignore_errors:
+            (directory / "config.json").unlink()
+            raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", half)
+        done = cli("models", "remove", "7b", "--yes")
+    assert (done.code, "cannot be removed: Input/output error" in done.err) == (1, True)
+    publish.recover(ours / "7b")
+    assert not (ours / "7b").exists()
     assert cli("models", "remove", "7b", "--yes").code == 0
     assert list(ours.iterdir()) == []
 
@@ -333,7 +363,7 @@ def test_the_figures_of_7b(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_longest_context_is_the_longest(cli: Cli, monkeypatch: pytest.MonkeyPatch, gpus: list[float]) -> None:
     """One token more, and loading would leave layers elsewhere, or refuse."""
     here = machine(monkeypatch, *gpus, ram=15)
-    checkpoint = capacity.of_family("7b")
+    checkpoint = capacity.of_shape(Config.of(catalogue.FAMILY[0]), "7b")
 
     def planned(precision: str, context: int) -> Plan | None:
         dtype, quantisation = capacity.PRECISIONS[precision]
@@ -357,6 +387,28 @@ def test_a_map_over_gpu_ram_and_disk(cli: Cli, monkeypatch: pytest.MonkeyPatch) 
     line = next(line for line in cli("models", "memory", "7b").out.splitlines() if line.startswith("bfloat16"))
     counts = half["layers_on"]
     assert line.endswith(f"layers: {counts['cuda:0']} cuda:0, {counts['cpu']} RAM, {counts['disk']} disk")
+
+
+def test_the_batch_counts_where_layers_go(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine(monkeypatch, 17.0)
+    alone, many = (
+        told(cli("models", "memory", "7b", "--batch", batch, "--json"))["precisions"][1]["layers_on"]
+        for batch in ("1", "2")
+    )
+    assert (alone, list(many)) == ({"cuda:0": 32}, ["cuda:0", "cpu"])
+
+
+def test_a_config_alone_will_do(cli: Cli, model: Path) -> None:
+    whole = told(cli("models", "memory", str(model), "--json"))
+    for path in model.glob("model*"):
+        path.unlink()
+    assert (
+        told(cli("models", "memory", str(model), "--json"))["precisions"][1]["in_all"]
+        == whole["precisions"][1]["in_all"]
+    )
+    (model / "model.safetensors").write_bytes(b"")
+    done = cli("models", "memory", str(model))
+    assert (done.code, "not a safetensors file" in done.err) == (2, True)
 
 
 def test_bad_numbers(cli: Cli) -> None:
@@ -392,7 +444,7 @@ def test_stored_in_fewer_bits(cli: Cli, plain: Path, tmp_path: Path, bits: int) 
 
 def test_the_chart(monkeypatch: pytest.MonkeyPatch) -> None:
     here = machine(monkeypatch, 20.0)
-    found = capacity.fit(capacity.of_family("7b"), here, 4096)
+    found = capacity.fit(capacity.of_shape(Config.of(catalogue.FAMILY[0]), "7b"), here, 4096)
     lines = chart(found, here, 80)
     assert max(map(len, lines)) <= 80
     free = lines[1].index("|")

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from codellama import catalogue
 from codellama.checkpoint import Checkpoint, GenerationDefaults
 from codellama.config import Config, Quantisation
 from codellama.devices import Machine
@@ -117,8 +116,6 @@ def fit(checkpoint: Checkpoint, machine: Machine, context: int, batch: int = 1) 
     return tuple(found)
 
 
-def of_family(name: str) -> Checkpoint:
-    """A checkpoint of which nothing but the shape is known: of a model that is not on this machine."""
-    entry = catalogue.by_name(name)
-    assert entry is not None
-    return Checkpoint(Path(name), Config.of(entry), (), {}, GenerationDefaults())
+def of_shape(config: Config, name: str) -> Checkpoint:
+    """A checkpoint of which nothing but the shape is known: its weights are not on this machine."""
+    return Checkpoint(Path(name), config, (), {}, GenerationDefaults())

@@ -114,8 +114,6 @@ def fetch(
     A negative number of them: the hub began again. Raises as `repository` does, and OSError where the disk fails.
     """
     with path.open("ab", buffering=0) as stream:
-        if _size(stream) > file.size:
-            stream.truncate(0)
         _fill(repository, file, stream, advance, wait)
         os.fsync(stream.fileno())
 

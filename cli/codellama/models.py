@@ -59,6 +59,11 @@ class Model:
             raise InputError(_absent(self.name))
         return self.directory
 
+    def read_config(self) -> Config:
+        """Its shape; of one that is not on this machine as it is published. Raises InputError where it is malformed."""
+        entry = None if self.directory else catalogue.by_name(self.name)
+        return Config.of(entry) if entry else Config.read(self.home)
+
     @property
     def template(self) -> str:
         """The prompt template that plain completion takes."""
@@ -157,7 +162,9 @@ def unknown(name: str, settings: Settings) -> InputError:
     import difflib  # 4 ms
 
     ours = [card.parent.name for card in cards(settings)]
-    near = difflib.get_close_matches(name.lower(), [TINY, *catalogue.names(), *ours], 3)
+    # as other programs call them: codellama:7b-instruct, CodeLlama-7b-Instruct-hf
+    plain = re.sub("^(code)?llama[-:_]?|-hf$", "", name.lower())
+    near = difflib.get_close_matches(plain, [TINY, *catalogue.names(), *ours], 3)
     if near:
         return InputError(f"{name}: no such model: did you mean {' or '.join(near)}? `codellama models list` names all")
     return InputError(

@@ -4,8 +4,9 @@ It is filled beside its place under a temporary name, `.NAME.codellama-new`, and
 replaces is renamed to `.NAME.codellama-old` just before, and removed after.
 
 A lock on the temporary directory tells a run that is still at work from one that was killed: the kernel drops it with
-the process. What a killed run left is removed by the next run for the same output, and an old directory that had
-just been renamed takes its place again.
+the process. What a killed run left is removed by the next run for the same output, or gone on with where that is asked
+for, and an old directory that had just been renamed takes its place again. One that is to be removed is renamed to
+`.NAME.codellama-gone` first.
 """
 
 from __future__ import annotations
@@ -86,16 +87,23 @@ def publishing(place: Path, *, resume: bool = False) -> Iterator[Path]:
 
 
 def discard(place: Path) -> None:
-    """Remove a directory, and what a run left beside it; it is gone for everybody before the first file is.
+    """Remove a directory, and what runs left beside it; it is gone for everybody before the first file is.
 
     Raises InputError while a run is at work there, OSError.
     """
     _remove_leftover(beside(place, "new"))
-    old = beside(place, "old")
-    _remove(old)
+    # not `old`, which the next run would put back
+    gone = beside(place, "gone")
+    _remove(gone)
+    _remove(beside(place, "old"))
     if place.is_dir():
-        place.rename(old)
-        shutil.rmtree(old)
+        place.rename(gone)
+        shutil.rmtree(gone)
+
+
+def traces(place: Path) -> bool:
+    """Whether there is anything to discard."""
+    return any(directory.is_dir() for directory in (place, *(beside(place, what) for what in ("new", "old", "gone"))))
 
 
 def recover(place: Path) -> None:
@@ -109,7 +117,7 @@ def recover(place: Path) -> None:
 
 
 def beside(place: Path, what: str) -> Path:
-    """The directory that is filled (`new`), or replaced (`old`)."""
+    """The directory that is filled (`new`), replaced (`old`) or removed (`gone`)."""
     return place.with_name(f".{place.name}.codellama-{what}")
 
 

@@ -92,7 +92,7 @@ class Pull:
 
     def held(self, file: RemoteFile, environ: Mapping[str, str]) -> Path | None:
         """A file that should be the same: in the Hugging Face cache, or in an older revision in its place."""
-        found = hub_cache.blob(self.repository.hub_id, file.sha256 or file.blob, environ)
+        found = hub_cache.blob(self.repository.hub_id, file.cached_as, environ)
         if found is None and (self.place / manifest.MANIFEST).is_file():
             if file.sha256 is None or manifest.read(self.place).get(file.name) != file.sha256:
                 return None

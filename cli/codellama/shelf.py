@@ -76,7 +76,7 @@ def remove(name: str, settings: Settings, environ: Mapping[str, str]) -> Path:
 def removable(name: str, settings: Settings, environ: Mapping[str, str]) -> Path:
     """The directory of a model of ours. Raises InputError where it is another's, or there is none."""
     place = models.place(name, settings)
-    if place and (place.is_symlink() or place.is_dir() or publish.beside(place, "new").is_dir()):
+    if place and (place.is_symlink() or publish.traces(place)):
         return place
     if name == TINY:
         raise InputError(f"{TINY}: is built in: it cannot be removed")

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from codellama.shelf import Shelved
 
 app = typer.Typer(no_args_is_help=True, help="See, fetch and remove models, and what fits this machine.")
-app.command("pull")(pull)
-app.command("info")(info)
-app.command("memory")(memory)
 
 CONTEXT = 4096
 # tokens for which the list tells what fits
@@ -34,7 +31,7 @@ QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, n
 
 @app.command("list")
 def list_models(ctx: typer.Context, *, as_json: JsonOption = False) -> None:
-    """The Code Llama family, what of it fits this machine, and the models that are here."""
+    """The family, what of it fits this machine, and what is here."""
     from codellama import catalogue, shelf
     from codellama.devices import Machine
 
@@ -49,7 +46,7 @@ def list_models(ctx: typer.Context, *, as_json: JsonOption = False) -> None:
         }
         run.console.write_line(json.dumps(content))
         return
-    usable = {found.model.name for found in here if found.model} | {found.name for found in here if found.model}
+    usable = {found.name for found in here if found.model}
     rows = [("", "name", "size", "variant", "context", "infill", "chat", "disk", "fits in")]
     for entry in catalogue.FAMILY:
         rows.append((
@@ -80,9 +77,14 @@ def list_models(ctx: typer.Context, *, as_json: JsonOption = False) -> None:
             run.console.note(f"{found.name} was fetched in part: `codellama models pull {found.name}` goes on")
 
 
+app.command("pull")(pull)
+app.command("info")(info)
+app.command("memory")(memory)
+
+
 @app.command("path")
 def path(ctx: typer.Context, name: NameArgument) -> None:
-    """Print the directory of a model that is here."""
+    """Print the directory of a model."""
     from codellama import models
 
     run: Run = ctx.obj
@@ -98,7 +100,7 @@ def remove(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Remove a model that was fetched, or what was fetched of it by now."""
+    """Remove a model, or what was fetched of it by now."""
     from codellama import shelf
     from codellama.errors import InputError
 

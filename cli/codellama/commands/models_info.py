@@ -27,19 +27,20 @@ def info(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and notes.")] = False,
 ) -> None:
-    """What a model is and can do, its files and their health; exit code 1 where they are damaged."""
-    from codellama import capacity, health, models, pull
+    """What a model is and can do, and its files' health.
+
+    The exit code is 1 where they are damaged.
+    """
+    from codellama import health, models, pull
     from codellama.memory import parameters
 
     run: Run = ctx.obj
     console = run.console
     console.quiet = console.quiet or quiet
     model = models.find(name, run.settings, console.environ, absent_ok=True)
-    if model.directory is None:
-        config, found, faults = capacity.of_family(model.name).config, None, []
-    else:
-        config, found = _config(model), health.examine(model.directory)
-        faults = list(found.faults)
+    config = model.read_config()
+    found = health.examine(model.directory) if model.directory else None
+    faults = list(found.faults) if found else []
     checksums = None
     if verify and not faults:
         from codellama.convert.verify import recheck
@@ -109,12 +110,6 @@ def info(
         console.error(fault)
     if faults:
         raise typer.Exit(1)
-
-
-def _config(model: Model) -> Config:
-    from codellama.config import Config
-
-    return Config.read(model.home)
 
 
 def _infills(model: Model) -> bool:

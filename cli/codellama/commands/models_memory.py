@@ -13,8 +13,10 @@ from codellama.errors import InputError
 
 if TYPE_CHECKING:
     from codellama.capacity import Fit
+    from codellama.checkpoint import Checkpoint
     from codellama.devices import Machine
     from codellama.memory import Plan
+    from codellama.models import Model
 
 USUAL = 4096
 # tokens of context, where none is said
@@ -33,9 +35,11 @@ def memory(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, with bytes.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No notes.")] = False,
 ) -> None:
-    """Bytes of weights and KV cache in each precision, what fits this machine, and where its layers would go."""
+    """What a model takes in each precision, and what fits.
+
+    Bytes of weights and KV cache, the longest context that fits, and where its layers would go on this machine.
+    """
     from codellama import capacity, models
-    from codellama.checkpoint import Checkpoint
     from codellama.devices import Machine
     from codellama.memory import WORKING, kv_bytes, parameters
 
@@ -43,7 +47,7 @@ def memory(
     console = run.console
     console.quiet = console.quiet or quiet
     model = models.find(name, run.settings, console.environ, absent_ok=True)
-    checkpoint = Checkpoint.read(model.directory) if model.directory else capacity.of_family(model.name)
+    checkpoint = _checkpoint(model)
     config = checkpoint.config
     tokens = min(USUAL, model.context) if context is None else context
     if not 1 <= tokens <= capacity.MOST_CONTEXT:
@@ -98,6 +102,19 @@ def memory(
         f"to work with on each device. longest: context that fits {'on the GPUs' if machine.gpus else 'in RAM'}.",
     ]
     console.write_line("\n".join(lines))
+
+
+def _checkpoint(model: Model) -> Checkpoint:
+    """With the headers of its weights, where it has any."""
+    from codellama import capacity
+    from codellama.checkpoint import INDEX, WEIGHTS, Checkpoint
+
+    config = model.read_config()
+    here = model.directory and any((model.directory / name).exists() for name in (WEIGHTS, INDEX))
+    # what is quantised already can only be told from the headers
+    if here or config.quantisation:
+        return Checkpoint.read(model.home)
+    return capacity.of_shape(config, model.name)
 
 
 def describe(machine: Machine) -> str:

@@ -32,7 +32,10 @@ def pull(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, notes and warnings.")] = False,
 ) -> None:
-    """Fetch a model from the Hugging Face hub; what was interrupted goes on where it stopped."""
+    """Fetch a model from the Hugging Face hub.
+
+    What was interrupted goes on where it stopped.
+    """
     from codellama import pull as pulls
     from codellama import shelf
 
