@@ -222,7 +222,7 @@ def files(sample: int | None, packages: int = 2000) -> list[Path]:
 
 
 def _prove(path: Path) -> Found:
-    return prove(path, models.find(models.TINY, Settings({}, Path()), {}))
+    return prove(path, models.find(models.TINY, Settings.load({"CODELLAMA_HOME": "/nowhere"}), {}))
 
 
 @dataclass(frozen=True)

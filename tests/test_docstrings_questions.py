@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -21,7 +20,7 @@ OWN = "@decorated\ndef one(first, second):\n    return first + second\n"
 
 @pytest.fixture
 def model() -> Model:
-    return replace(models.find(models.TINY, Settings({}, Path()), {}), context=3000)
+    return replace(models.find(models.TINY, Settings.load({"CODELLAMA_HOME": "/nowhere"}), {}), context=3000)
 
 
 def request(text: str, number: int = 0) -> Request:

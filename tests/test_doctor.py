@@ -293,9 +293,8 @@ def test_a_check_that_fails_is_a_finding() -> None:
 
 
 def test_what_keeps_things_from_being_fetched_is_told() -> None:
-    found = list(
-        checkup.configuration(lambda: Settings({}, Path("/")), {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "0"})
-    )
+    environ = {"CODELLAMA_HOME": "/", "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "0"}
+    found = list(checkup.configuration(lambda: Settings.load(environ), environ))
     assert [(each.state, each.mend) for each in found] == [("ok", ""), ("note", "unset HF_HUB_OFFLINE")]
 
 

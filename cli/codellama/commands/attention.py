@@ -116,7 +116,7 @@ def _prompt(
     loads: bool,
 ) -> tuple[Model, Tokenizer, Prompt]:
     """The prompt that a command would send to the model, with the tokenizer that made it."""
-    from codellama import holes, infill, prompts, source
+    from codellama import conversation, holes, infill, prompts, source
     from codellama.commands import inputs
     from codellama.commands.holes import say_what_was_cut, say_which_hole
     from codellama.commands.prompt import earlier, tokenizer_of
@@ -132,7 +132,7 @@ def _prompt(
     fill = not chat and (place.line is not None or holes.FILL_ME in read.text)
     if not fill and not read.text:
         raise InputError(f"{read.name} is empty; for example: {EXAMPLE}")
-    model = shared.find_model(run, "infill" if fill else None, absent_ok=not loads)
+    model = shared.find_model(run, "infill" if fill else "chat" if chat else None, absent_ok=not loads)
     if loads and tokenizer:
         raise InputError("--weights takes the model's own tokenizer: leave out --tokenizer")
     spoken = tokenizer_of(model, tokenizer)
@@ -149,9 +149,8 @@ def _prompt(
         raise InputError("--context and the order go with a line or <FILL_ME>")
     if not chat:
         return model, spoken, prompts.render(model.template, spoken, text=read.text)
-    format_ = model.chat_format or "instruct"
-    model.require(format_)
-    return model, spoken, prompts.render(format_, spoken, dialog=[*earlier(dialog, system), Message("user", read.text)])
+    asked = [*earlier(dialog, system), Message("user", read.text)]
+    return model, spoken, conversation.render(model, asked, spoken)
 
 
 def _load(run: Run, shared: Shared, model: Model, made: Prompt, layer: int, head: int) -> Weights:
