@@ -34,6 +34,9 @@ def test_there_is_such_output() -> None:
         ("Converting Meta's weights", "convert"),
         ("Completing", "complete"),
         ("Filling in the middle", "infill"),
+        ("Asking", "chat"),
+        ("As a git hook", "docstring"),
+        ("Seeing the attention", "attention"),
         ("Precision and device", "infill"),
     ],
 )
