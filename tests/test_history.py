@@ -281,12 +281,15 @@ def test_f47_a_corrupt_file_is_kept_aside_and_said(path: Path, damage: str) -> N
         assert history.kept
         assert history.conversations() == []
         id = filled(history, "new")
-    (line,) = said
-    aside = next(file for file in path.parent.iterdir() if ".damaged-" in file.name and file.suffix != "-wal")
-    assert line == f"{path}: is damaged; it is kept as {aside.name}, and a new history begins"
+    aside = path.with_name("history.db.damaged-1")
+    assert said == [f"{path}: is damaged; it is kept as {aside.name}, and a new history begins"]
     assert (aside.read_bytes() == bad) is True
     with closing(History.open(path, pytest.fail)) as history:
         assert contents(history, id) == ["new"]
+    path.write_bytes(b"damaged once more")
+    History.open(path, said.append).close()
+    assert (aside.read_bytes() == bad) is True, "the first is still there"
+    assert path.with_name("history.db.damaged-2").read_bytes() == b"damaged once more"
 
 
 def test_f47_damage_that_shows_only_later_is_said_and_kept_aside_too(path: Path) -> None:

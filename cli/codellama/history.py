@@ -3,7 +3,7 @@
 A failure of the history never fails an answer. Where the file cannot be used, one warning says why, and all goes on
 with a copy in memory of what could still be read, which ends with the program:
 
-- A file that is no database, or a damaged one, is moved aside (`history.db.damaged-TIME`) and a new one begun.
+- A file that is no database, or a damaged one, is moved aside (`history.db.damaged-1`, `-2` …) and a new one begun.
 - One of a newer schema is left alone, and so is one that cannot be written.
 - A disk that fills up later, or a file that breaks later, is noticed at the next write.
 
