@@ -381,6 +381,19 @@ def test_f47_a_disk_that_fills_up_is_said_once_and_nothing_fails(path: Path) -> 
         assert contents(history, 1)[0] == "before"
 
 
+def test_f47_a_writer_that_never_ends_is_said_and_nothing_fails(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "BUSY", 0.1)
+    said: list[str] = []
+    with closing(History.open(path, said.append)) as history, closing(sqlite3.connect(path)) as other:
+        id = filled(history, "before")
+        other.execute("BEGIN IMMEDIATE")
+        history.add(id, ANSWER)
+        assert contents(history, id) == ["before", "so"]
+        goes_on_in_memory(history)
+    (line,) = said
+    assert "is locked by another program" in line
+
+
 _WRITERS = """
 import time
 begin = time.time() + 0.5
