@@ -94,15 +94,13 @@ def test_the_last_is_the_one_that_was_added_to_last(history: History) -> None:
     assert [each.id for each in history.conversations(1)] == [first]
 
 
-def test_a_branch_leaves_the_earlier_conversation_as_it_was(history: History) -> None:
-    id = filled(history, "a", "b", "c", title="t")
-    branch = history.branch(id, 2)
+def test_a_branch_outlives_what_it_branched_off(history: History) -> None:
+    id = filled(history, "a", "b", "c")
+    branch = history.start("t", "tiny", id)
     history.add(branch, Saved("user", "other"))
-    assert contents(history, id) == ["a", "b", "c"]
-    assert contents(history, branch) == ["a", "b", "other"]
-    assert (history.conversation(branch).parent, history.conversation(branch).title) == (id, "t")
+    assert history.conversation(branch).parent == id
     history.delete(id)
-    assert contents(history, branch) == ["a", "b", "other"]
+    assert contents(history, branch) == ["other"]
     assert history.conversation(branch).parent is None
 
 
@@ -110,12 +108,7 @@ def test_a_conversation_that_is_not_there_is_named(history: History) -> None:
     gone = filled(history, "a")
     place = history.messages(gone)[0].id
     history.delete(gone)
-    for read in (
-        history.conversation,
-        history.delete,
-        lambda id: history.rename(id, "x"),
-        lambda id: history.branch(id, 1),
-    ):
+    for read in (history.conversation, history.delete):
         with pytest.raises(InputError, match=f"no conversation {gone}; `codellama history list`"):
             read(gone)
     # an answer that comes in meanwhile does no harm
@@ -124,12 +117,6 @@ def test_a_conversation_that_is_not_there_is_named(history: History) -> None:
     history.replace(0, ANSWER)
     assert history.messages(gone) == ()
     assert filled(history) != gone, "the number is not given again"
-
-
-def test_rename(history: History) -> None:
-    id = filled(history)
-    history.rename(id, "other")
-    assert history.conversation(id).title == "other"
 
 
 def test_what_is_deleted_is_gone_from_the_file(history: History, path: Path) -> None:

@@ -142,7 +142,7 @@ class History:
         return tuple(_saved(*row) for row in self._rows(f"{_MESSAGE} WHERE conversation = ? ORDER BY id", id))
 
     def start(self, title: str, model: str, parent: int | None = None) -> int:
-        """A new conversation without messages. Gives its id."""
+        """A new conversation without messages, which branches off `parent`. Gives its id."""
 
         def insert(db: Connection) -> int:
             now = time.time()
@@ -179,18 +179,6 @@ class History:
                 _touch(db, conversation)
 
         self._write(update)
-
-    def branch(self, id: int, upto: int) -> int:
-        """A new conversation with the first `upto` messages of another one, which stays as it is. Gives its id."""
-        before, messages = self.conversation(id), self.messages(id)[:upto]
-        new = self.start(before.title, before.model, parent=id)
-        for saved in messages:
-            self.add(new, saved)
-        return new
-
-    def rename(self, id: int, title: str) -> None:
-        self.conversation(id)
-        self._write(lambda db: db.execute("UPDATE conversations SET title = ? WHERE id = ?", (title, id)))
 
     def delete(self, id: int) -> None:
         """Delete a conversation and its messages, also from the file's free pages; those that branched off it stay."""
