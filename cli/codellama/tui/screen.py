@@ -56,7 +56,7 @@ class ChatScreen(Asking):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "back", "Stop the answer; back to the input", id="stop"),
         Binding("ctrl+c", "interrupt", "Stop, or copy what is selected; twice: leave", priority=True, id="interrupt"),
-        Binding("ctrl+g", "editor", "Write in $EDITOR", priority=True, id="editor"),
+        Binding("ctrl+g", "editor", "Write in $EDITOR", id="editor"),
         Binding("pageup", "scroll(-1)", "Scroll up", show=False, priority=True, id="scroll.up"),
         Binding("pagedown", "scroll(1)", "Scroll down", show=False, priority=True, id="scroll.down"),
         Binding("ctrl+home", "scroll_home", "To the beginning", show=False, id="scroll.home"),
