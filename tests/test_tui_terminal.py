@@ -29,7 +29,7 @@ def kept(home: Path) -> list[tuple[str, str]]:
     history = History.open(home / "codellama" / "history" / "history.db")
     last = history.last()
     assert last
-    messages = [(saved.role, saved.content) for saved in history.messages(last.id)]
+    messages: list[tuple[str, str]] = [(saved.role, saved.content) for saved in history.messages(last.id)]
     history.close()
     return messages
 
