@@ -40,6 +40,7 @@ def run_chat(
     from codellama.errors import CodellamaError
     from codellama.tui.app import ChatApp
     from codellama.tui.asking import Tools
+    from codellama.tui.notices import forwarded
     from codellama.tui.talk import Talk
     from codellama.tui.terminal import own_terminal
 
@@ -53,7 +54,7 @@ def run_chat(
         if system and system != talk.system:
             talk = talk.with_system(system)
     app = ChatApp(talk, Tools(settings, console.environ, open_backend, check), text)
-    with own_terminal():
+    with own_terminal(), forwarded(console, app.say):
         app.run(mouse=settings.pick("mouse", default=True))
     if app.return_code:
         raise CodellamaError("the full-screen chat failed; what was said until then is in the history")

@@ -35,9 +35,9 @@ class CodeBlock(Rows, can_focus=True):
     }
     COMPONENT_CLASSES: ClassVar[set[str]] = {*STYLES.values(), "code--heading", "code--wish"}
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("c,y", "wish('copy')", "Copy", id="code.copy"),
-        Binding("s", "wish('save')", "Save", id="code.save"),
-        Binding("d", "wish('diff')", "Diff", id="code.diff"),
+        Binding("c,y", "wish('copy')", "Copy a code block", id="code.copy"),
+        Binding("s", "wish('save')", "Save it to a file", id="code.save"),
+        Binding("d", "wish('diff')", "Show what it would change in its file", id="code.diff"),
     ]
 
     @dataclass
@@ -90,3 +90,9 @@ class CodeBlock(Rows, can_focus=True):
 
     def action_wish(self, wish: Wish) -> None:
         self.post_message(self.Asked(self, wish))
+
+
+class CodeView(CodeBlock, can_focus=False):
+    """Highlighted text alone: a diff in a window."""
+
+    HEADING = 0

@@ -14,9 +14,9 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from codellama.sanitiser import one_line, sanitise
-from codellama.tui.code import CodeBlock
+from codellama.tui.code import CodeView
 
-CLOSE = Binding("escape", "dismiss(None)", "Cancel", show=False, id="close")
+CLOSE = Binding("escape", "dismiss(None)", show=False, id="close")
 
 
 class AskText(ModalScreen[str | None]):
@@ -72,7 +72,7 @@ class Show(ModalScreen[None]):
         with Vertical(classes="dialog wide"):
             yield Static(Content(one_line(self._title)), classes="title")
             with VerticalScroll():
-                yield CodeBlock(self._language, self._language, self._text)
+                yield CodeView(language=self._language, text=self._text)
             yield Static("↑ ↓  scroll    Esc  close", classes="hint")
 
     def on_mount(self) -> None:

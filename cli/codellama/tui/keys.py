@@ -53,6 +53,12 @@ def help_text(changed: Mapping[str, str]) -> str:
     return "\n".join([*keys, "", *(f"{order:{wide}}  {what}" for order, what in orders)])
 
 
+_NAMES = {"pageup": "PgUp", "pagedown": "PgDn", "escape": "Esc"}
+
+
 def _shown(keys: str) -> str:
-    """ctrl+j,shift+enter → Ctrl+J, Shift+Enter."""
-    return ", ".join("+".join(part.capitalize() for part in key.strip().split("+")) for key in keys.split(","))
+    """ctrl+j,shift+enter → Ctrl+J, Shift+Enter; a letter alone stays as it is."""
+    return ", ".join(
+        "+".join(_NAMES.get(part) or part.capitalize() for part in key.split("+")) if len(key) > 1 else key
+        for key in (key.strip() for key in keys.split(","))
+    )

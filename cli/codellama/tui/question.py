@@ -24,8 +24,8 @@ class Question(Rows, can_focus=True):
     STYLES: ClassVar[dict[str, str]] = {"mark": "question--mark", "more": "question--more"}
     COMPONENT_CLASSES: ClassVar[set[str]] = set(STYLES.values())
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter,space", "open", "Show all", id="question.open"),
-        Binding("e", "edit", "Change and branch", id="question.edit"),
+        Binding("enter,space", "open", "Show all of a question", id="question.open"),
+        Binding("e", "edit", "Change a question and go on from there", id="question.edit"),
     ]
 
     @dataclass

@@ -17,6 +17,7 @@ from textual.widgets.option_list import Option
 from codellama.history import Conversation
 from codellama.sanitiser import one_line
 from codellama.tui.dialogs import CLOSE
+from codellama.tui.lines import cells
 
 MOST = 200
 # conversations that are listed; the search finds the others
@@ -30,7 +31,7 @@ class Sessions(ModalScreen[int | None]):
         CLOSE,
         Binding("up", "move(-1)", show=False, priority=True),
         Binding("down", "move(1)", show=False, priority=True),
-        Binding("ctrl+d,delete", "delete", "Delete", show=False, priority=True, id="sessions.delete"),
+        Binding("ctrl+d,delete", "delete", "Delete a conversation", show=False, priority=True, id="sessions.delete"),
     ]
 
     def __init__(
@@ -63,9 +64,11 @@ class Sessions(ModalScreen[int | None]):
     def _list(self, highlighted: int = 0) -> None:
         self._found = self._find(self.query_one(Input).value)
         now = self._clock()
+        # 94 % of the screen, less border and padding, and what the list keeps at its sides
+        width = self.app.size.width * 94 // 100 - 9
         shown = self.query_one(OptionList)
         shown.clear_options()
-        shown.add_options(Option(_row(each, now)) for each in self._found)
+        shown.add_options(Option(_row(each, now, width)) for each in self._found)
         shown.highlighted = min(highlighted, len(self._found) - 1) if self._found else None
         self._say("No conversation has these words" if self._words else HINT if self._found else "There are none yet")
 
@@ -102,12 +105,13 @@ class Sessions(ModalScreen[int | None]):
             self.dismiss(self._found[number].id)
 
 
-def _row(conversation: Conversation, now: float) -> Content:
-    return Content.assemble(
-        (f"{age(now - conversation.updated):>8}  ", "$text-muted"),
-        one_line(conversation.title) or "untitled",
-        (f"  {conversation.count} messages · {one_line(conversation.model)}", "$text-muted"),
-    )
+def _row(conversation: Conversation, now: float, width: int) -> Content:
+    """One row: the title is cut where there is no room for it."""
+    before = f"{age(now - conversation.updated):>8}  "
+    behind = f"  {conversation.count} messages · {one_line(conversation.model)}"
+    title = Content(one_line(conversation.title) or "untitled")
+    room = max(width - cells(before) - cells(behind), 12)
+    return Content.assemble((before, "$quiet"), title.truncate(room, ellipsis=True), (behind, "$quiet"))
 
 
 def age(seconds: float) -> str:

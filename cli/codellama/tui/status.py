@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from textual.content import Content
 from textual.widgets import Static
 
+from codellama.conversation import WARN_SHARE
 from codellama.sanitiser import one_line
 from codellama.tui.lines import cells
-
-WARN = 0.8
-# of the context: from there on it is marked
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +26,7 @@ class State:
 
     @property
     def share(self) -> float:
-        return self.used / self.context if self.context else 0.0
+        return min(self.used / self.context, 1.0) if self.context else 0.0
 
 
 def compact(number: int) -> str:
@@ -50,7 +48,7 @@ def line(state: State, width: int) -> Content:
         texts = [" · ".join(text for _, text in parts if text) for parts in (left, right)]
         if sum(map(cells, texts)) + 2 <= width:
             break
-    styles = {"context": "bold $text-warning" if state.share >= WARN else "", "doing": "$accent"}
+    styles = {"context": "bold $text-warning" if state.share >= WARN_SHARE else "", "doing": "$accent"}
     said = [
         Content(" · ").join(Content.styled(text, styles.get(name, "")) for name, text in parts if text)
         for parts in (left, right)

@@ -15,13 +15,29 @@ from codellama.sanitiser import one_line
 from codellama.tui.question import Question
 from codellama.tui.reply import Reply
 
-WELCOME = """\
-Ask about code. A model on this machine answers.
+_WELCOME = "Ask about code. A model on this machine answers."
+_KEYS = (("Enter", "send"), ("Ctrl+J", "break the line"), ("Up", "earlier questions"), ("Tab", "to the code blocks"))
+_ORDERS = (
+    ("/file PATH", "attach code"),
+    ("/sessions", "earlier conversations"),
+    ("/model", "let another model answer"),
+    ("/help", "every key and command"),
+)
+_WIDE = 72
+# columns: from there on keys and commands stand side by side
 
-  Enter   send                 /file PATH   attach code
-  Ctrl+J  break the line       /sessions    earlier conversations
-  Up      earlier questions    /model       let another model answer
-  Tab     to the code blocks   /help        every key and command"""
+
+class Welcome(Static):
+    """What an empty screen says."""
+
+    def render(self) -> Content:
+        keys = [f"  {key:8}{what}" for key, what in _KEYS]
+        orders = [f"  {order:12}{what}" for order, what in _ORDERS]
+        if self.size.width >= _WIDE:
+            rows = [f"{key:32}{order}" for key, order in zip(keys, orders, strict=True)]
+        else:
+            rows = [f"  {name:12}{what}" for name, what in (*_KEYS, *_ORDERS)]
+        return Content("\n".join([_WELCOME, "", *rows]))
 
 
 class Transcript(VerticalScroll):
@@ -48,7 +64,7 @@ class Transcript(VerticalScroll):
         """Show another conversation."""
         with self.app.batch_update():
             await self.remove_children()
-            await self.mount_all(turns or [Static(Content(WELCOME), id="welcome")])
+            await self.mount_all(turns or [Welcome(id="welcome")])
         self.anchor()
 
     async def add(self, *turns: Widget) -> None:
@@ -59,7 +75,6 @@ class Transcript(VerticalScroll):
 
     async def note(self, text: str, kind: str = "note") -> None:
         """A line of the program's own."""
-        await self.query_children("#welcome").remove()
         await self.mount(Static(Content(one_line(text)), classes=f"ending -{kind}"))
 
     async def cut(self, number: int) -> None:
