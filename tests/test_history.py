@@ -14,10 +14,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from codellama import database
+from codellama import database, migrations
 from codellama.dialog import FinishReason, Message, Sampling
 from codellama.errors import InputError
 from codellama.history import Conversation, History, Saved
@@ -133,9 +133,14 @@ def test_what_is_deleted_is_gone_from_the_file(history: History, path: Path) -> 
 queries = st.text(st.sampled_from("abAB %_\"'*()-:^\\é\n"), max_size=8)
 
 
-@settings(max_examples=300, deadline=None)
-@given(st.lists(st.tuples(queries, st.lists(queries, max_size=3)), max_size=4), queries)
-def test_any_text_is_a_query_and_finds_what_holds_its_words(said: list[tuple[str, list[str]]], query: str) -> None:
+@pytest.mark.parametrize("tokenizer", ["trigram", "one_that_an_old_sqlite_lacks"])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(said=st.lists(st.tuples(queries, st.lists(queries, max_size=3)), max_size=4), query=queries)
+def test_any_text_is_a_query_and_finds_what_holds_its_words(
+    monkeypatch: pytest.MonkeyPatch, tokenizer: str, said: list[tuple[str, list[str]]], query: str
+) -> None:
+    monkeypatch.setattr(migrations, "TOKENIZER", tokenizer)
+
     def holds(text: str) -> bool:
         return all(word.lower() in text.lower() for word in query.split())
 
@@ -146,6 +151,9 @@ def test_any_text_is_a_query_and_finds_what_holds_its_words(said: list[tuple[str
             if holds(title) or any(map(holds, messages)):
                 expected.add(id)
         assert {each.id for each in history.conversations(search=query)} == expected
+        for id in expected:
+            history.delete(id)
+        assert history.conversations(search=query) == []
 
 
 def test_searching_finds_what_was_changed_and_not_what_it_was(history: History) -> None:
