@@ -143,14 +143,6 @@ def test_only_the_first_space_goes_and_only_where_there_is_a_dummy_prefix(
     assert heard(llama70, " a", " b") == " a b"
 
 
-def test_an_earlier_question_asked_otherwise_is_a_branch() -> None:
-    messages = said("one", "two", "three", "four", system="s")
-    assert conversation.edited(messages, 3, "3") == said("one", "two", "3", system="s")
-    assert messages == said("one", "two", "three", "four", system="s")
-    with pytest.raises(ValueError, match="message 2 is the assistant's"):
-        conversation.edited(messages, 2, "x")
-
-
 @pytest.mark.parametrize(
     ("question", "title"),
     [

@@ -18,6 +18,9 @@ Use `f` and **bold** or __bold__, not ** this ** nor `` a ` b ``.
 
    ```python
    def f(a):
+       \"\"\"A text of
+       several lines, for `def` and **all**.
+       \"\"\"
        return "s"
    ```
 

@@ -81,4 +81,5 @@ def test_keys_are_options_or_settings_of_their_own() -> None:
     from codellama.commands.options import Shared
 
     options = {field.name for field in fields(Shared)} | {"4bit", "8bit", "context_length", "history"}
+    options |= {"theme", "mouse", "keys"}
     assert set(KEYS) <= options

@@ -18,7 +18,7 @@ from codellama.tui.completion import completions, paths
 from codellama.tui.lines import CodeLines, rows, wrap, wrap_words
 from codellama.tui.mailbox import Mailbox
 from codellama.tui.markdown import lines
-from codellama.tui.screen import settable
+from codellama.tui.orders import settable
 from codellama.tui.status import State, compact, line
 
 TEXT = st.text(st.sampled_from("ab cdeé日本👩\u0301.,-") | st.characters(codec="utf-8"), max_size=60)

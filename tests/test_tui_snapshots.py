@@ -56,8 +56,8 @@ async def palette(chat: Chat) -> None:
 
 
 async def full(chat: Chat) -> None:
-    await chat.ask("question " * 20)
-    await chat.send("question " * 12)
+    await chat.ask("first question " * 12)
+    await chat.send("second question " * 14)
 
 
 async def sessions(chat: Chat) -> None:
@@ -82,7 +82,7 @@ SNAPSHOTS: dict[str, CASE] = {
     "slash": (slash, [], SIZE, {}, 1024),
     "palette": (palette, [], SIZE, {}, 1024),
     "sessions": (sessions, [], SIZE, {}, 1024),
-    "full": (full, ["word "] * 20, SIZE, {}, 64),
+    "full": (full, ["one " * 30], SIZE, {}, 128),
 }
 
 

@@ -29,7 +29,7 @@ def kept(home: Path) -> list[tuple[str, str]]:
     history = History.open(home / "codellama" / "history" / "history.db")
     last = history.last()
     assert last
-    messages = [(saved.role, saved.content) for saved in history.messages(last.id)]
+    messages: list[tuple[str, str]] = [(saved.role, saved.content) for saved in history.messages(last.id)]
     history.close()
     return messages
 
@@ -57,7 +57,7 @@ def test_the_editor_gets_the_terminal_and_gives_the_text_back(home: Path, tmp_pa
     editor.write_text("#!/bin/sh\nread answer < /dev/tty\necho $answer >> $1\n")
     editor.chmod(0o755)
     before = f"os.environ['EDITOR'] = {str(editor)!r}"
-    keys = [(b"ready", b"first "), (b"first", b"\x07"), (b"?1049l", b"typed\r"), (b"typed", b"\r"), *LEAVE]
+    keys = [(b"ready", b"first \x07"), (b"?1049l", b"typed\r"), (b"?1049h", b""), (b"typed", b"\r"), *LEAVE]
     chat(home, "--max-tokens", "8", before=before, keys=keys)
     assert kept(home)[0] == ("user", "first typed")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +12,9 @@ from pathlib import Path
 from textual.pilot import Pilot
 
 from codellama import models
-from codellama.backends.base import Backend
+from codellama.backends.base import Backend, never
 from codellama.backends.scripted import ScriptedBackend, Step
-from codellama.dialog import Sampling
+from codellama.dialog import Chunk, Prompt, Sampling
 from codellama.history import History
 from codellama.settings import Settings
 from codellama.tui.app import ChatApp
@@ -48,9 +48,8 @@ class Chat:
     ) -> None:
         environ = {"CODELLAMA_HOME": str(home / "codellama"), "PATH": "/nowhere"}
         self.model = replace(models.read(TINY, "tiny"), context=context).insist(chat_format)
-        self.scripts = list(scripts)
         # an answer each; the last one goes on
-        self.backend = _Turns(self.model, self.scripts)
+        self.backend = _Turns(self.model, scripts)
         self.history = history or History.nowhere()
         self.talk = Talk(self.backend, Sampling(max_tokens=None), self.history, precision="bfloat16", device="cpu")
         loaded = Settings.load(environ)
@@ -107,16 +106,13 @@ class Chat:
 class _Turns(ScriptedBackend):
     """A scripted backend with a script for each request."""
 
-    def __init__(self, model: models.Model, scripts: list[Sequence[Step]]) -> None:
+    def __init__(self, model: models.Model, turns: Sequence[Sequence[Step]]) -> None:
         super().__init__(model)
-        self._turns = scripts or [["fine"]]
+        self._turns = turns or [["fine"]]
 
-    @property
-    def _scripts(self) -> tuple[Sequence[Step], ...]:  # type: ignore[override]
-        return (self._turns[min(len(self.requests), len(self._turns)) - 1],)
-
-    @_scripts.setter
-    def _scripts(self, scripts: object) -> None: ...
+    def stream(self, prompt: Prompt, sampling: Sampling, cancelled: Callable[[], bool] = never) -> Iterator[Chunk]:
+        self._scripts = (self._turns[min(len(self.requests), len(self._turns) - 1)],)
+        return super().stream(prompt, sampling, cancelled)
 
 
 def journey(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:

@@ -92,7 +92,7 @@ def chat(
         run, temperature=0.2, top_p=0.95, max_tokens=None,
     )  # fmt: skip
     options = shared.load_options(run)
-    history, before = _history(run, continued=continued, cid=cid, no_history=no_history)
+    history, before = _history(run, continued=continued, cid=cid, keep=not (no_history or dry_run))
     with closing(history):
         if before:
             shared = replace(shared, model=shared.model or before.model)
@@ -147,7 +147,7 @@ def _take_screen(
     )  # fmt: skip
 
 
-def _history(run: Run, *, continued: bool, cid: int | None, no_history: bool) -> tuple[History, Conversation | None]:
+def _history(run: Run, *, continued: bool, cid: int | None, keep: bool) -> tuple[History, Conversation | None]:
     """Where the answer is to be kept, and the conversation that goes on."""
     from codellama.history import History
 
@@ -155,7 +155,7 @@ def _history(run: Run, *, continued: bool, cid: int | None, no_history: bool) ->
         raise InputError("--continue and --cid exclude each other: choose one")
     go_on = continued or cid is not None
     path = run.settings.history
-    if not no_history and run.settings.pick("history", default=True):
+    if keep and run.settings.pick("history", default=True):
         history = History.open(path, run.console.warn)
     else:
         history = History.nowhere(path if go_on else None)

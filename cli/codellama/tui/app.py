@@ -12,11 +12,11 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from codellama.errors import InputError
-from codellama.tui import keys
+from codellama.tui import draft, keys
 from codellama.tui.asking import Tools
-from codellama.tui.screen import ChatScreen, draft
+from codellama.tui.screen import ChatScreen
 from codellama.tui.slash import COMMANDS
-from codellama.tui.talk import Talk, draft_path
+from codellama.tui.talk import Talk
 from codellama.tui.theme import DARK, LIGHT, THEMES, VARIABLES
 
 
@@ -50,7 +50,7 @@ class ChatApp(App[None]):
         return VARIABLES
 
     def get_default_screen(self) -> ChatScreen:
-        text = self._text or draft(draft_path(self._tools.settings.history))
+        text = self._text or draft.read(draft.path_beside(self._tools.settings.history))
         return ChatScreen(self._talk, self._tools, text)
 
     @property

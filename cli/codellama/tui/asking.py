@@ -29,6 +29,8 @@ from codellama.tui.transcript import Transcript
 
 INTERVAL = 0.1
 # seconds between two paintings of an answer, at least
+_TYPING = 0.25
+# seconds between two paintings while somebody types: a key that comes in the middle of one has to wait
 _SHARE = 0.25
 # of the time may go into painting
 _RATE = 0.5
@@ -192,8 +194,9 @@ class Asking(Screen[None]):
         self._tell(turn, burst, began)
         if burst.last:
             await self._ended(turn, reply, burst)
-        cost = time.monotonic() - began
-        self._due = began + max(INTERVAL, cost / _SHARE)
+        done = time.monotonic()
+        typing = done < self.composer.typed + 2 * _TYPING
+        self._due = began + max(_TYPING if typing else INTERVAL, (done - began) / _SHARE)
 
     def _tell(self, turn: Turn, burst: Burst, now: float) -> None:
         """Bring the status up to date."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -86,12 +87,15 @@ class Composer(TextArea):
         # which of them is shown; None: none is
         self._draft = ""
         # what was typed before one was recalled
+        self.typed = 0.0
+        # when a key was pressed last, in the time of the monotonic clock
         self._silent = False
         # True: what changes now was not typed
 
     async def _on_key(self, event: events.Key) -> None:
         # Textual runs a binding's action when the key has gone up to the application, and with priority even before
         # the keys that are still in the widget's queue: what is typed fast would be sent without its end
+        self.typed = time.monotonic()
         action = self._keys.get(event.key)
         if action:
             event.stop()

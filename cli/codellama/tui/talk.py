@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from codellama import conversation
 from codellama.attachments import Attachment, Place
@@ -195,8 +194,3 @@ def placement(backend: Backend) -> tuple[str, str]:
 def with_attachments(text: str, attached: Sequence[Attachment]) -> str:
     """A question with the files it is about before it."""
     return "\n".join([*(each.markdown for each in attached), text])
-
-
-def draft_path(history: Path) -> Path:
-    """Where what was typed and not sent waits for the next time."""
-    return history.with_name("draft.txt")

@@ -24,6 +24,7 @@ DARK = Theme(
         "code-comment": "#8b92a5",
         "code-name": "#8fb4ff",
         "quiet": "#959cad",
+        "rail": "#3a3f4b",
     },
 )
 LIGHT = Theme(
@@ -46,6 +47,7 @@ LIGHT = Theme(
         "code-comment": "#666d78",
         "code-name": "#1a4fb0",
         "quiet": "#5f6672",
+        "rail": "#c3c8cf",
     },
 )
 THEMES = {"dark": "dark", "light": "light", "ansi": "ansi-dark", "ansi-light": "ansi-light"}
@@ -57,5 +59,6 @@ VARIABLES = {
     "code-comment": "ansi_bright_black",
     "code-name": "ansi_blue",
     "quiet": "ansi_bright_black",
+    "rail": "ansi_bright_black",
 }
 # where a theme says nothing of them
