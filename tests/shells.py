@@ -53,12 +53,13 @@ class Shell:
         self._master, slave = os.openpty()
         set_size(slave, 200, 60)
         kept = {name: os.environ[name] for name in ("CODELLAMA_HOME", "HF_HOME") if name in os.environ}
+        environ = {
+            "PATH": f"{program.parent}:/usr/bin:/bin:/usr/local/bin:/opt/homebrew/bin", "HOME": str(home),
+            "TERM": "xterm", "PS1": "$ ", "LC_ALL": "C.UTF-8", **kept,
+        }  # fmt: skip
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _PRELUDE, *_START[name]], stdin=slave, stdout=slave, stderr=slave, cwd=directory, start_new_session=True,
-            env={
-                "PATH": f"{program.parent}:/usr/bin:/bin:/usr/local/bin:/opt/homebrew/bin", "HOME": str(home),
-                "TERM": "xterm", "PS1": "$ ", "LC_ALL": "C.UTF-8", **kept,
-            },
+            [sys.executable, "-c", _PRELUDE, *_START[name]],
+            stdin=slave, stdout=slave, stderr=slave, cwd=directory, start_new_session=True, env=environ,
         )  # fmt: skip
         os.close(slave)
         self._output = ""
