@@ -28,6 +28,8 @@ _READY = {
     "zsh": "unsetopt beep prompt_sp; LISTMAX=9999; autoload -Uz compinit; compinit -D; {}",
     "fish": "function fish_prompt; echo -n '$ '; end; {}",
 }
+_PRELUDE = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execvp(sys.argv[1], sys.argv[1:])"
+# the terminal becomes the shell's own
 _PATIENCE = 30.0
 # seconds in which a shell shows something
 
@@ -51,13 +53,13 @@ class Shell:
         self._master, slave = os.openpty()
         set_size(slave, 200, 60)
         kept = {name: os.environ[name] for name in ("CODELLAMA_HOME", "HF_HOME") if name in os.environ}
+        environ = {
+            "PATH": f"{program.parent}:/usr/bin:/bin:/usr/local/bin:/opt/homebrew/bin", "HOME": str(home),
+            "TERM": "xterm", "PS1": "$ ", "LC_ALL": "C.UTF-8", **kept,
+        }  # fmt: skip
         self._process = subprocess.Popen(
-            _START[name], stdin=slave, stdout=slave, stderr=slave, cwd=directory, start_new_session=True,
-            env={
-                "PATH": f"{program.parent}:/usr/bin:/bin:/usr/local/bin:/opt/homebrew/bin", "HOME": str(home),
-                "TERM": "xterm", "PS1": "$ ", "LC_ALL": "C.UTF-8", **kept,
-            },
-            preexec_fn=_own_terminal,
+            [sys.executable, "-c", _PRELUDE, *_START[name]],
+            stdin=slave, stdout=slave, stderr=slave, cwd=directory, start_new_session=True, env=environ,
         )  # fmt: skip
         os.close(slave)
         self._output = ""
@@ -108,13 +110,6 @@ class Shell:
         self._process.kill()
         self._process.wait()
         os.close(self._master)
-
-
-def _own_terminal() -> None:
-    import fcntl
-    import termios
-
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 def _plain(output: str) -> str:
