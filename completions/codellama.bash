@@ -8,13 +8,18 @@ _codellama_node() {
     commands='' flags='' values='' operands=''
     case $1 in
         '')
-            commands='attention complete completion convert doctor infill prompt'
+            commands='attention chat complete completion convert docstring doctor history infill models prompt'
             flags='--version --help -h'
             ;;
         'attention')
             flags='--force --chat --suffix-first --prefix-first --json --4bit --8bit --quiet -q --help -h'
             values='--weights=text --png=files --system=text -s=text --dialog=files --context=files --lang=languages --tokenizer=files --model=models -m=models --dtype=auto|float32|float16|bfloat16 --device=auto|cpu|cuda|cuda:0|cuda:1 --as=infill|instruct|instruct-70b'
             operands='lines'
+            ;;
+        'chat')
+            flags='--continue -c --drop-oldest --extract -x --extract-last --xl --no-history --tui --json --dry-run --4bit --8bit --quiet -q --help -h'
+            values='--file=files -f=files --system=text -s=text --cid=sessions --model=models -m=models --dtype=auto|float32|float16|bfloat16 --device=auto|cpu|cuda|cuda:0|cuda:1 --temperature=text --top-p=text --top-k=text --seed=text --max-tokens=text --repetition-penalty=text --no-repeat-ngram=text --as=infill|instruct|instruct-70b'
+            operands='text'
             ;;
         'complete')
             flags='--echo --json --dry-run --4bit --8bit --quiet -q --help -h'
@@ -42,13 +47,78 @@ _codellama_node() {
             values='--variant=base|python|instruct --dtype=auto|float32|float16|bfloat16 --shard-size=text --skip-checksum=files --verify=directories'
             operands='directories directories'
             ;;
+        'docstring')
+            flags='--check --diff --modules --private --magic --tests --changed --staged --fail-open --4bit --8bit --quiet -q --help -h'
+            values='--since=text --max-functions=text --timeout=text --style=plain|google|numpy|sphinx --model=models -m=models --dtype=auto|float32|float16|bfloat16 --device=auto|cpu|cuda|cuda:0|cuda:1 --temperature=text --top-p=text --top-k=text --seed=text --max-tokens=text --repetition-penalty=text --no-repeat-ngram=text --as=infill|instruct|instruct-70b'
+            operands='files...'
+            ;;
         'doctor')
             flags='--json --quiet -q --help -h'
+            ;;
+        'history')
+            commands='delete export list off on search show'
+            flags='--help -h'
+            ;;
+        'history delete')
+            flags='--all --help -h'
+            operands='sessions...'
+            ;;
+        'history export')
+            flags='--help -h'
+            operands='sessions files'
+            ;;
+        'history list')
+            flags='--json --help -h'
+            values='--limit=text -n=text'
+            ;;
+        'history off')
+            flags='--help -h'
+            ;;
+        'history on')
+            flags='--help -h'
+            ;;
+        'history search')
+            flags='--json --help -h'
+            values='--limit=text -n=text'
+            operands='text'
+            ;;
+        'history show')
+            flags='--json --help -h'
+            operands='sessions'
             ;;
         'infill')
             flags='--whole --diff --write -w --json --pick --single-line --suffix-first --prefix-first --raw --dry-run --4bit --8bit --quiet -q --help -h'
             values='--candidates=text -n=text --max-lines=text --context=files --lang=languages --model=models -m=models --dtype=auto|float32|float16|bfloat16 --device=auto|cpu|cuda|cuda:0|cuda:1 --temperature=text --top-p=text --top-k=text --seed=text --max-tokens=text --repetition-penalty=text --no-repeat-ngram=text --as=infill|instruct|instruct-70b'
             operands='lines'
+            ;;
+        'models')
+            commands='info list memory path pull remove'
+            flags='--help -h'
+            ;;
+        'models info')
+            flags='--verify --json --quiet -q --help -h'
+            operands='models'
+            ;;
+        'models list')
+            flags='--json --help -h'
+            ;;
+        'models memory')
+            flags='--json --quiet -q --help -h'
+            values='--context=text -c=text --batch=text -b=text'
+            operands='models'
+            ;;
+        'models path')
+            flags='--help -h'
+            operands='models'
+            ;;
+        'models pull')
+            flags='--4bit --drop-original --dry-run --json --quiet -q --help -h'
+            values='--revision=text'
+            operands='models'
+            ;;
+        'models remove')
+            flags='--yes -y --quiet -q --help -h'
+            operands='models'
             ;;
         'prompt')
             commands='show'

@@ -193,7 +193,7 @@ def history(settings: Settings) -> Iterator[Finding]:
     from shlex import quote as quoted
     from urllib.parse import quote
 
-    file = settings.models.parent / "history" / "history.db"
+    file = settings.history
     if not file.exists():
         yield Finding("history", "ok", "no conversations yet")
         return

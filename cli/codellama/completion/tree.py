@@ -65,7 +65,7 @@ def _metavars() -> dict[str, Value]:
 
     files, directories = Value("files"), Value("directories")
     return {
-        "FILE": files, "PATH": files, "PATHS": files, "[PATHS]": files, "PATH[:A-B]": files,
+        "FILE": files, "PATH": files, "PATH[:A-B]": files,
         "DIR": directories, "DIRECTORY": directories, "INPUT": directories, "OUTPUT": directories,
         "FILE[:LINE[:COL]]": Value("lines"),
         "MODEL": Value("models"), "NAME": Value("models"), "NAME|DIR": Value("models"),
@@ -74,7 +74,6 @@ def _metavars() -> dict[str, Value]:
         "DEVICE": Value("choices", ("auto", "cpu", "cuda", "cuda:0", "cuda:1")),
         "ABILITY": Value("choices", ("infill", *CHAT_FORMATS)),
         "VARIANT": Value("choices", VARIANTS),
-        "STYLE": Value("choices", ("google", "numpy", "sphinx")),
     }  # fmt: skip
 
 

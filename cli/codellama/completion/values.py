@@ -131,7 +131,7 @@ def sessions(begun: str, environ: Mapping[str, str]) -> Found:
 
     from codellama.settings import Settings
 
-    path = Settings.load(environ).models.parent / "history" / "history.db"
+    path = Settings.load(environ).history
     if not path.is_file():
         return []
     with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=0.2)) as db:
