@@ -349,6 +349,8 @@ def test_the_figures_of_7b(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["parameters"] == 6_738_546_688
     weights = {entry["precision"]: entry["weights"] for entry in found["precisions"]}
     assert (weights["float32"], weights["bfloat16"]) == (4 * 6_738_546_688, 2 * 6_738_546_688)
+    assert weights["int8"] == 7_006_527_488
+    assert len({entry["cache"] for entry in found["precisions"][1:]}) == 1
     half = found["precisions"][1]
     assert half["cache"] == 2 * 32 * 32 * 128 * 4096 * 2 == 4096 * found["cache_per_token"]
     assert half["in_all"] == half["weights"] + half["cache"] + WORKING

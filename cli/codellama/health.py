@@ -35,7 +35,7 @@ class Health:
 
 def examine(directory: Path) -> Health:
     """Look at every file, and at whether they go together."""
-    files = tuple(_file(path) for path in sorted(directory.iterdir()) if not path.is_dir() or path.is_symlink())
+    files = tuple(_file(path) for path in sorted(directory.iterdir()) if not path.is_dir())
     faults = [file.fault for file in files if file.fault]
     checkpoint = None
     try:
