@@ -64,8 +64,7 @@ def chat(request: Request, model: Model, max_tokens: int, style: Style) -> Quest
     assert model.chat_format is not None
     head, body = request.before[-request.head :], request.after[: request.body]
     # without the quotes, and the line that they stand on where it is empty then
-    code = head.rpartition("\n")[0] + body[3:] if request.before else body[3:]
-    code = code.strip("\n")
+    code = (head.rpartition("\n")[0] + body[3:]).strip("\n")
     named = request.definition
     # a class, a module or a property has no parameters to describe
     style = Style.PLAIN if sections.signature(named).empty else style
