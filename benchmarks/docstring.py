@@ -132,7 +132,11 @@ def prove(path: Path, model: models.Model) -> Found:
     try:
         given = source.read_file(path)
         tree = definitions.read(given)
-    except InputError:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            # what Python does not run: a mark of UTF-8 and a cookie of another name for it
+            ast.parse(given.raw)
+    except (InputError, SyntaxError):
         return Found(unread=1)
     wanted = definitions.missing(tree, ALL)
     found = Found(files=1, missing=len(wanted))
@@ -218,7 +222,7 @@ def files(sample: int | None, packages: int = 2000) -> list[Path]:
     library = [path for path in sorted(Path(paths["stdlib"]).rglob("*.py")) if "site-packages" not in path.parts]
     others = sorted(Path(paths["purelib"]).rglob("*.py"))
     found = library + chance.sample(others, min(packages, len(others)))
-    return found if sample is None else chance.sample(found, sample)
+    return chance.sample(found, len(found) if sample is None else sample)
 
 
 def _prove(path: Path) -> Found:

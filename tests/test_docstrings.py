@@ -310,7 +310,7 @@ def test_the_gate_lets_no_other_byte_through(old: bytes, new: bytes, reason: str
     ],
 )
 def test_the_gate_lets_nothing_but_docstrings_through(text: str, reason: str | None) -> None:
-    read = source.decode(b"def one():\n    # type: () -> int\n    return 1\n", "a.py", Path("a.py"))
+    read = source.decode(b"def one():\n    # a comment\n    return 1\n", "a.py", Path("a.py"))
     at = read.text.index("    return")
     splices = [edit.Splice(at, at, f"    {text}\n")]
     new = edit.apply(read, splices)

@@ -114,7 +114,7 @@ def test_a_fence_is_longer_than_those_in_the_code(model: Model) -> None:
 
 @pytest.mark.parametrize("style", list(Style)[1:])
 def test_a_chat_is_told_the_style(model: Model, style: Style) -> None:
-    said, _ = chat(request(OWN), model, style)
+    said, _ = chat(request(OWN, 1), model, style)
     name = {"google": "Google", "numpy": "NumPy", "sphinx": "Sphinx"}[style]
     assert f"describe its parameters and what it returns in the\n{name}" in said
     said, _ = chat(request("class A: pass\n", 1), model, style)
