@@ -422,7 +422,7 @@ def test_f37_a_good_docstring_is_had_everywhere(raw: bytes) -> None:
 
 def test_a_sample_of_the_installed_libraries() -> None:
     """All of them: `python -m benchmarks.docstring`."""
-    for path in benchmark.files(25):
+    for path in benchmark.files(15):
         found = benchmark.prove(path, models.find(models.TINY, Settings.load({"CODELLAMA_HOME": "/nowhere"}), {}))
         assert found.faults == []
         assert found.filled["good"] == found.missing

@@ -6,6 +6,8 @@ from enum import StrEnum
 
 
 class Style(StrEnum):
+    """Abstract base class for the class."""
+
     PLAIN = "plain"
     # prose alone
     GOOGLE = "google"
