@@ -261,6 +261,36 @@ async def test_the_context_is_never_cut_silently(home: Path) -> None:
 
 
 @journey
+async def test_a_question_that_leaves_little_room_is_asked_only_when_the_user_says_so(home: Path) -> None:
+    async with Chat(home, ["one"], context=128).open() as chat:
+        await chat.send("question " * 36)
+        assert isinstance(chat.app.screen, Choose)
+        assert "tokens are left for the answer" in chat.screen
+        assert chat.backend.requests == []
+        await chat.pilot.press("enter")
+        await chat.pilot.pause()
+        await chat.idle()
+        assert len(chat.backend.requests) == 1
+
+
+@journey
+async def test_ctrl_c_leaves_from_a_window_too(home: Path) -> None:
+    async with Chat(home).open() as chat:
+        await chat.send("/help")
+        assert isinstance(chat.app.screen, Show)
+        await chat.pilot.press("ctrl+c", "ctrl+c")
+        assert not chat.app.is_running
+
+
+@journey
+async def test_what_other_parts_say_stands_in_the_conversation(home: Path) -> None:
+    async with Chat(home).open() as chat:
+        chat.app.say("warning: [red]the disk\x1b[2J is full")
+        await chat.pilot.pause()
+        assert "warning: [red]the disk␛[2J is full" in chat.screen
+
+
+@journey
 async def test_a_question_that_can_never_fit_is_returned(home: Path) -> None:
     async with Chat(home, context=64).open() as chat:
         await chat.ask("word " * 200)

@@ -62,6 +62,12 @@ def test_the_editor_gets_the_terminal_and_gives_the_text_back(home: Path, tmp_pa
     assert kept(home)[0] == ("user", "first typed")
 
 
+def test_sigterm_gives_the_terminal_back_and_keeps_the_draft(home: Path) -> None:
+    before = "import signal, threading; threading.Timer(9, os.kill, (os.getpid(), signal.SIGTERM)).start()"
+    chat(home, before=before, keys=[(b"ready", b"a draft")])
+    assert (home / "codellama" / "history" / "draft.txt").read_text() == "a draft"
+
+
 def test_what_is_said_on_standard_error_meanwhile_is_forwarded_and_the_stream_given_back() -> None:
     console, said = Console(stderr_tty=True), list[str]()
     stderr = console.stderr

@@ -48,7 +48,6 @@ class ChatScreen(Orders):
     AUTO_FOCUS = "#composer"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "back", "Stop the answer; back to the input", id="stop"),
-        Binding("ctrl+c", "interrupt", "Stop, or copy what is selected; twice: leave", priority=True, id="interrupt"),
         Binding("ctrl+g", "editor", "Write in $EDITOR", id="editor"),
         Binding("pageup", "scroll(-1)", "Scroll up", show=False, priority=True, id="scroll.up"),
         Binding("pagedown", "scroll(1)", "Scroll down", show=False, priority=True, id="scroll.down"),
@@ -121,12 +120,13 @@ class ChatScreen(Orders):
             self.clear_selection()
             composer.focus()
 
-    def action_interrupt(self) -> None:
+    def interrupt(self) -> None:
+        """Ctrl+C, whatever window is open."""
         now = time.monotonic()
-        selected = self.get_selected_text() or self.composer.selected_text
+        selected = self.app.screen.get_selected_text() or self.composer.selected_text
         if selected:
             self._copy(selected, "what is selected")
-            self.clear_selection()
+            self.app.screen.clear_selection()
         elif now - self._interrupted < _TWICE:
             self.leave()
         else:

@@ -49,9 +49,6 @@ class Transcript(VerticalScroll):
     def __init__(self) -> None:
         super().__init__(id="transcript", can_focus=False)
 
-    def on_mount(self) -> None:
-        self.anchor()
-
     @property
     def questions(self) -> list[Question]:
         return list(self.query_children(Question))
