@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from codellama.tui.code import CodeBlock
 from codellama.tui.dialogs import AskText, Choose, Show
 from codellama.tui.prose import Prose
 from codellama.tui.question import Question
+from codellama.tui.reply import Reply
 from codellama.tui.sessions import Sessions
 from tests.harness import TINY
 from tests.tui import Chat, journey, words
@@ -329,6 +331,31 @@ async def test_resizing_while_an_answer_streams_loses_nothing(home: Path) -> Non
         assert "end" in chat.screen
         lines = chat.screen.split("\n")
         assert max(map(len, lines)) <= 120
+
+
+@journey
+async def test_resizing_breaks_what_is_there_anew(home: Path) -> None:
+    text = " ".join(f"w{number}" for number in range(40))
+    async with Chat(home, [f"{text}\n\n```\n{text}\n```"]).open() as chat:
+        await chat.ask("how?")
+        for width in (44, 100, 30):
+            await chat.pilot.resize_terminal(width, 40)
+            await chat.pilot.pause()
+            # the block is broken anywhere, also within a word
+            assert "".join(chat.screen.split()).count("".join(text.split())) == 2
+
+
+@journey
+async def test_no_fence_is_shown_on_the_way(home: Path) -> None:
+    async with Chat(home).open() as chat:
+        reply = Reply()
+        await chat.app.chat.transcript.add(reply)
+        for character in "text\n\n````md\n```\nx\n```\n````\n\nmore\n~~~\ny\n~~~\nend":
+            reply.push(character)
+            shown = [part.code if isinstance(part, CodeBlock) else part.text for part in reply._parts]
+            assert not any(re.search(r"(?m)^(`{4,}|~+)", each) for each in shown)
+            assert not any(re.search(r"(?m)^`+$", part.text) for part in reply._parts if isinstance(part, Prose))
+        reply.end()
 
 
 @journey
