@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import Iterable
 from functools import partial
@@ -34,7 +35,8 @@ class ChatApp(App[None]):
 
     def __init__(self, talk: Talk, tools: Tools, text: str = "") -> None:
         """Raises InputError where the settings name a theme or a key that there is not."""
-        super().__init__()
+        # told beforehand: what takes colours away differs between the terminal's palette and other colours
+        super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None)
         self._talk, self._tools, self._text = talk, tools, text
         pick = tools.settings.pick
         self.set_keymap(keys.keymap(pick("keys", default={})))
