@@ -12,7 +12,7 @@ from codellama import models
 from codellama.backends.scripted import Endless, Loading, Pause, ScriptedBackend, Step
 from codellama.dialog import FinishReason
 from codellama.errors import CodellamaError, InputError
-from codellama.history import History
+from codellama.history import History, Saved
 from codellama.tui.code import CodeBlock
 from codellama.tui.dialogs import AskText, Choose, Show
 from codellama.tui.prose import Prose
@@ -331,6 +331,24 @@ async def test_resizing_while_an_answer_streams_loses_nothing(home: Path) -> Non
         assert "end" in chat.screen
         lines = chat.screen.split("\n")
         assert max(map(len, lines)) <= 120
+
+
+@journey
+async def test_a_long_conversation_shows_its_end_and_all_when_asked(home: Path) -> None:
+    history = History.open(home / "history" / "history.db")
+    id = history.start("long", "tiny")
+    for number in range(60):
+        history.add(id, Saved("assistant" if number % 2 else "user", f"said {number}"))
+    chat = Chat(home, history=history)
+    chat.talk.resume(id)
+    async with chat.open():
+        assert "said 59" in chat.screen
+        assert sum(each.display for each in chat.app.chat.transcript.children) < 60
+        await chat.pilot.press("shift+tab", "ctrl+home")
+        await chat.pilot.pause()
+        assert "said 0" in chat.screen
+        assert len(chat.talk.questions) == 30
+    history.close()
 
 
 @journey

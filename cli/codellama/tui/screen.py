@@ -141,8 +141,8 @@ class ChatScreen(Orders):
         else:
             self.transcript.scroll_page_down(animate=False)
 
-    def action_scroll_home(self) -> None:
-        self.transcript.scroll_home(animate=False)
+    async def action_scroll_home(self) -> None:
+        await self.transcript.show_all()
 
     def action_scroll_end(self) -> None:
         self.transcript.anchor()
