@@ -25,7 +25,9 @@ def test_version_and_module() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, f"codellama {codellama.__version__}\n", "")
 
 
-@pytest.mark.parametrize("path", [[], ["complete"], ["prompt"], ["prompt", "show"], ["prompt", "show", "infill"]])
+@pytest.mark.parametrize(
+    "path", [[], ["complete"], ["prompt"], ["prompt", "show"], ["prompt", "show", "infill"], ["chat"], ["history"]]
+)
 def test_help_in_both_spellings(path: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     cli = Cli()
     shown = []

@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from codellama import attachments
@@ -53,6 +53,7 @@ def test_lines_that_are_not_there_are_refused(tmp_path: Path, first: int, last: 
         attachments.read(Place(tmp_path / "a", first, last))
 
 
+@example("```\n`", "")
 @given(st.text(st.sampled_from("`~ a\n"), max_size=40), st.sampled_from(["", "python"]))
 def test_any_text_is_one_block_and_comes_out_as_it_was(text: str, language: str) -> None:
     (block,) = blocks(attachments.fenced(text, language))

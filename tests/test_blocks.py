@@ -7,7 +7,7 @@ import re
 
 import pytest
 from cmarkgfm.cmark import Options, markdown_to_html
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from codellama.blocks import Block, Lines, Reader, blocks
@@ -62,6 +62,9 @@ def test_a_stream_is_at_any_time_what_the_whole_is(text: str, cuts: list[int]) -
 
 @settings(max_examples=500, deadline=None)
 @given(markdown, st.integers(0, 60))
+@example("- a\n- b\n\n- c", 8)
+@example("a\n- \n", 6)
+@example("a\n===", 3)
 def test_what_is_settled_is_displayed_the_same_whatever_comes(text: str, cut: int) -> None:
     reader = Reader()
     reader.push(text[:cut])
@@ -114,6 +117,7 @@ def test_lines_say_what_blocks_hold(text: str) -> None:
         ("> ```sh\n> ls\nthen", "sh", "ls\n", False),
         ("<details>\n```sh\nls\n```\n</details>", "sh", "ls\n", True),
         ("```py\nx\n``` no\n   ```", "py", "x\n``` no\n", True),
+        ("```py\n    ```", "py", "    ```", False),
     ],
 )
 def test_a_block(text: str, language: str, code: str, closed: bool) -> None:
@@ -121,7 +125,9 @@ def test_a_block(text: str, language: str, code: str, closed: bool) -> None:
     assert (block.language, block.text, block.closed) == (language, code, closed)
 
 
-@pytest.mark.parametrize("text", ["", "``\nx\n``", "    ```\n    x\n", "``` a`b\nx", "a `` ``` `` b", "\\```\nx"])
+@pytest.mark.parametrize(
+    "text", ["", "``\nx\n``", "    ```\n    x\n", "``` a`b\nx", "a `` ``` `` b", "\\```\nx", "-\n\n     ```\n"]
+)
 def test_no_block(text: str) -> None:
     assert blocks(text) == ()
 

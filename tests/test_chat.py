@@ -206,6 +206,7 @@ def test_nothing_is_kept_where_that_is_not_wanted(cli: Cli, opened: list[Scripte
 
 def test_without_a_history_no_file_is_made(cli: Cli, opened: list[ScriptedBackend]) -> None:
     cli("chat", "-q", "--no-history", "x")
+    cli("chat", "-q", "--dry-run", "x")
     assert not (Path(cli.environ["CODELLAMA_HOME"]) / "history").exists()
 
 

@@ -14,10 +14,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from codellama import database
+from codellama import database, migrations
 from codellama.dialog import FinishReason, Message, Sampling
 from codellama.errors import InputError
 from codellama.history import Conversation, History, Saved
@@ -94,15 +94,13 @@ def test_the_last_is_the_one_that_was_added_to_last(history: History) -> None:
     assert [each.id for each in history.conversations(1)] == [first]
 
 
-def test_a_branch_leaves_the_earlier_conversation_as_it_was(history: History) -> None:
-    id = filled(history, "a", "b", "c", title="t")
-    branch = history.branch(id, 2)
+def test_a_branch_outlives_what_it_branched_off(history: History) -> None:
+    id = filled(history, "a", "b", "c")
+    branch = history.start("t", "tiny", id)
     history.add(branch, Saved("user", "other"))
-    assert contents(history, id) == ["a", "b", "c"]
-    assert contents(history, branch) == ["a", "b", "other"]
-    assert (history.conversation(branch).parent, history.conversation(branch).title) == (id, "t")
+    assert history.conversation(branch).parent == id
     history.delete(id)
-    assert contents(history, branch) == ["a", "b", "other"]
+    assert contents(history, branch) == ["other"]
     assert history.conversation(branch).parent is None
 
 
@@ -110,12 +108,7 @@ def test_a_conversation_that_is_not_there_is_named(history: History) -> None:
     gone = filled(history, "a")
     place = history.messages(gone)[0].id
     history.delete(gone)
-    for read in (
-        history.conversation,
-        history.delete,
-        lambda id: history.rename(id, "x"),
-        lambda id: history.branch(id, 1),
-    ):
+    for read in (history.conversation, history.delete):
         with pytest.raises(InputError, match=f"no conversation {gone}; `codellama history list`"):
             read(gone)
     # an answer that comes in meanwhile does no harm
@@ -124,12 +117,6 @@ def test_a_conversation_that_is_not_there_is_named(history: History) -> None:
     history.replace(0, ANSWER)
     assert history.messages(gone) == ()
     assert filled(history) != gone, "the number is not given again"
-
-
-def test_rename(history: History) -> None:
-    id = filled(history)
-    history.rename(id, "other")
-    assert history.conversation(id).title == "other"
 
 
 def test_what_is_deleted_is_gone_from_the_file(history: History, path: Path) -> None:
@@ -146,9 +133,14 @@ def test_what_is_deleted_is_gone_from_the_file(history: History, path: Path) -> 
 queries = st.text(st.sampled_from("abAB %_\"'*()-:^\\é\n"), max_size=8)
 
 
-@settings(max_examples=300, deadline=None)
-@given(st.lists(st.tuples(queries, st.lists(queries, max_size=3)), max_size=4), queries)
-def test_any_text_is_a_query_and_finds_what_holds_its_words(said: list[tuple[str, list[str]]], query: str) -> None:
+@pytest.mark.parametrize("tokenizer", ["trigram", "one_that_an_old_sqlite_lacks"])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(said=st.lists(st.tuples(queries, st.lists(queries, max_size=3)), max_size=4), query=queries)
+def test_any_text_is_a_query_and_finds_what_holds_its_words(
+    monkeypatch: pytest.MonkeyPatch, tokenizer: str, said: list[tuple[str, list[str]]], query: str
+) -> None:
+    monkeypatch.setattr(migrations, "TOKENIZER", tokenizer)
+
     def holds(text: str) -> bool:
         return all(word.lower() in text.lower() for word in query.split())
 
@@ -159,6 +151,9 @@ def test_any_text_is_a_query_and_finds_what_holds_its_words(said: list[tuple[str
             if holds(title) or any(map(holds, messages)):
                 expected.add(id)
         assert {each.id for each in history.conversations(search=query)} == expected
+        for id in expected:
+            history.delete(id)
+        assert history.conversations(search=query) == []
 
 
 def test_searching_finds_what_was_changed_and_not_what_it_was(history: History) -> None:
@@ -281,12 +276,15 @@ def test_f47_a_corrupt_file_is_kept_aside_and_said(path: Path, damage: str) -> N
         assert history.kept
         assert history.conversations() == []
         id = filled(history, "new")
-    (line,) = said
-    aside = next(file for file in path.parent.iterdir() if ".damaged-" in file.name and file.suffix != "-wal")
-    assert line == f"{path}: is damaged; it is kept as {aside.name}, and a new history begins"
+    aside = path.with_name("history.db.damaged-1")
+    assert said == [f"{path}: is damaged; it is kept as {aside.name}, and a new history begins"]
     assert (aside.read_bytes() == bad) is True
     with closing(History.open(path, pytest.fail)) as history:
         assert contents(history, id) == ["new"]
+    path.write_bytes(b"damaged once more")
+    History.open(path, said.append).close()
+    assert (aside.read_bytes() == bad) is True, "the first is still there"
+    assert path.with_name("history.db.damaged-2").read_bytes() == b"damaged once more"
 
 
 def test_f47_damage_that_shows_only_later_is_said_and_kept_aside_too(path: Path) -> None:
@@ -376,6 +374,19 @@ def test_f47_a_disk_that_fills_up_is_said_once_and_nothing_fails(path: Path) -> 
     assert last == "False [6, 30000, 30000, 30000, 30000, 30000, 5]"
     with closing(History.open(path, pytest.fail)) as history:
         assert contents(history, 1)[0] == "before"
+
+
+def test_f47_a_writer_that_never_ends_is_said_and_nothing_fails(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "BUSY", 0.1)
+    said: list[str] = []
+    with closing(History.open(path, said.append)) as history, closing(sqlite3.connect(path)) as other:
+        id = filled(history, "before")
+        other.execute("BEGIN IMMEDIATE")
+        history.add(id, ANSWER)
+        assert contents(history, id) == ["before", "so"]
+        goes_on_in_memory(history)
+    (line,) = said
+    assert "is locked by another program" in line
 
 
 _WRITERS = """

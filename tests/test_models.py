@@ -143,6 +143,11 @@ def test_without_a_name_the_last_fetched_that_can_else_tiny(environ: dict[str, s
     assert choose(environ).name == "34b-instruct"
     assert choose(environ, need="infill").name == "7b"
     assert choose(environ, need="instruct-70b").name == "tiny"
+    os.utime(home / "7b" / models.CARD, (300, 300))
+    assert choose(environ, need="chat").name == "34b-instruct"
+    put(home / "70b-instruct", {"variant": "instruct", "infill": False, "chat_format": "instruct-70b"})
+    assert choose(environ, need="chat").name == "70b-instruct", "either format will do"
+    os.utime(home / "7b" / models.CARD, (100, 100))
     assert choose({**environ, "CODELLAMA_MODEL": "7b"}).name == "7b"
     assert choose({**environ, "CODELLAMA_MODEL": "7b"}, flag="tiny").name == "tiny"
 

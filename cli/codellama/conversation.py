@@ -140,16 +140,6 @@ def spoken(chunks: Iterable[Chunk], tokenizer: Tokenizer) -> Iterator[Chunk]:
         yield chunk
 
 
-def edited(messages: Sequence[Message], number: int, question: str) -> list[Message]:
-    """The conversation up to a question, which is asked otherwise; the one given stays as it is.
-
-    `number`: the question's place, from 0. Raises ValueError where that is no question.
-    """
-    if messages[number].role != "user":
-        raise ValueError(f"message {number} is the {messages[number].role}'s, not a question")
-    return [*messages[:number], replace(messages[number], content=question)]
-
-
 def title(question: str) -> str:
     """A line to know a conversation by: the question's first line in words, cut at a word where it is too long."""
     lines = [" ".join(line.split()) for line in question.splitlines()]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import os
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -109,7 +109,8 @@ def put_aside(path: Path, warn: Callable[[str], None]) -> None:
             sound = not damaged(error)
         if sound:
             return
-        aside = path.with_name(f"{path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
+        names = (path.with_name(f"{path.name}.damaged-{number}") for number in count(1))
+        aside = next(name for name in names if not name.exists())
         # its logs too, which would be played into the next file of this name
         for suffix in ("-journal", "-wal", "-shm", ""):
             with suppress(FileNotFoundError):

@@ -3,7 +3,7 @@
 A failure of the history never fails an answer. Where the file cannot be used, one warning says why, and all goes on
 with a copy in memory of what could still be read, which ends with the program:
 
-- A file that is no database, or a damaged one, is moved aside (`history.db.damaged-TIME`) and a new one begun.
+- A file that is no database, or a damaged one, is moved aside (`history.db.damaged-1`, `-2` …) and a new one begun.
 - One of a newer schema is left alone, and so is one that cannot be written.
 - A disk that fills up later, or a file that breaks later, is noticed at the next write.
 
@@ -123,7 +123,7 @@ class History:
 
     def conversations(self, limit: int | None = None, search: str = "") -> list[Conversation]:
         """The latest first; with `search` those whose title or one of whose messages holds each of its words."""
-        where, values = _holding(search.split())
+        where, values = _holding(search.split(), indexed=bool(search) and self._safely(_indexed))
         query = f"{_CONVERSATION} {where} GROUP BY c.id ORDER BY c.updated DESC, c.id DESC LIMIT ?"
         return [Conversation(*row) for row in self._rows(query, *values, -1 if limit is None else limit)]
 
@@ -142,7 +142,7 @@ class History:
         return tuple(_saved(*row) for row in self._rows(f"{_MESSAGE} WHERE conversation = ? ORDER BY id", id))
 
     def start(self, title: str, model: str, parent: int | None = None) -> int:
-        """A new conversation without messages. Gives its id."""
+        """A new conversation without messages, which branches off `parent`. Gives its id."""
 
         def insert(db: Connection) -> int:
             now = time.time()
@@ -180,18 +180,6 @@ class History:
 
         self._write(update)
 
-    def branch(self, id: int, upto: int) -> int:
-        """A new conversation with the first `upto` messages of another one, which stays as it is. Gives its id."""
-        before, messages = self.conversation(id), self.messages(id)[:upto]
-        new = self.start(before.title, before.model, parent=id)
-        for saved in messages:
-            self.add(new, saved)
-        return new
-
-    def rename(self, id: int, title: str) -> None:
-        self.conversation(id)
-        self._write(lambda db: db.execute("UPDATE conversations SET title = ? WHERE id = ?", (title, id)))
-
     def delete(self, id: int) -> None:
         """Delete a conversation and its messages, also from the file's free pages; those that branched off it stay."""
         self.conversation(id)
@@ -199,7 +187,8 @@ class History:
         def delete(db: Connection) -> None:
             db.execute("DELETE FROM conversations WHERE id = ?", (id,))
             # the index keeps what was deleted until its parts are merged
-            db.execute("INSERT INTO message_texts (message_texts) VALUES ('optimize')")
+            if _indexed(db):
+                db.execute("INSERT INTO message_texts (message_texts) VALUES ('optimize')")
 
         self._write(delete)
         # and so does the log
@@ -254,6 +243,10 @@ class History:
                 database.put_aside(path, self._warn)
 
 
+def _indexed(db: Connection) -> bool:
+    return db.execute("SELECT 1 FROM sqlite_master WHERE name = 'message_texts'").fetchone() is not None
+
+
 def _touch(db: Connection, id: int) -> bool:
     """Note that a conversation was added to; False: it is not there."""
     return db.execute("UPDATE conversations SET updated = ? WHERE id = ?", (time.time(), id)).rowcount > 0
@@ -298,7 +291,7 @@ def _sampling(text: str) -> Sampling | None:
     return Sampling(**{**values, "stop": tuple(values.get("stop", ()))})
 
 
-def _holding(words: list[str]) -> tuple[str, list[str]]:
+def _holding(words: list[str], *, indexed: bool) -> tuple[str, list[str]]:
     """The condition that a title, or a message, holds all of some words, whatever is in them, in either case.
 
     The index has trigrams: what is shorter is looked for without it.
@@ -307,8 +300,9 @@ def _holding(words: list[str]) -> tuple[str, list[str]]:
         return "", []
     like = ["%" + re.sub(r"([\\%_])", r"\\\1", word) + "%" for word in words]
     title = " AND ".join(["c.title LIKE ? ESCAPE '\\'"] * len(words))
-    longer = ['"' + word.replace('"', '""') + '"' for word in words if len(word) >= 3]
-    shorter = [pattern for word, pattern in zip(words, like, strict=True) if len(word) < 3]
-    content = " AND ".join(["message_texts MATCH ?"] * bool(longer) + ["content LIKE ? ESCAPE '\\'"] * len(shorter))
-    found = f"SELECT conversation FROM messages WHERE id IN (SELECT rowid FROM message_texts WHERE {content})"
-    return f"WHERE ({title}) OR c.id IN ({found})", [*like, *([" ".join(longer)] if longer else []), *shorter]
+    quoted = ['"' + word.replace('"', '""') + '"' for word in words if indexed and len(word) >= 3]
+    others = [pattern for word, pattern in zip(words, like, strict=True) if not (indexed and len(word) >= 3)]
+    found = ["id IN (SELECT rowid FROM message_texts WHERE message_texts MATCH ?)"] * bool(quoted)
+    content = " AND ".join([*found, *["content LIKE ? ESCAPE '\\'"] * len(others)])
+    where = f"WHERE ({title}) OR c.id IN (SELECT conversation FROM messages WHERE {content})"
+    return where, [*like, *([" ".join(quoted)] if quoted else []), *others]

@@ -63,6 +63,8 @@ class MarkdownHighlighter:
                 runs.append((at, end, _FENCE))
             elif lines.kind == "text":
                 runs += ((at + begin, at + stop, style) for begin, stop, style in _prose(match[1]))
+            if not whole:
+                break
         if code:
             runs += self._code_runs(text, code, len(text), start)
         return [run for run in runs if run[1] > start]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
+TOKENIZER = "trigram"
 
 
 def m001_conversations(db: Connection) -> None:
@@ -42,11 +43,18 @@ def m001_conversations(db: Connection) -> None:
 
 
 def m002_search(db: Connection) -> None:
+    from sqlite3 import OperationalError
+
     # trigrams: code is looked for by parts of names, which an index of words does not find
-    db.execute("""
-        CREATE VIRTUAL TABLE message_texts USING fts5 (
-            content, content = messages, content_rowid = id, tokenize = 'trigram'
-        )""")
+    try:
+        db.execute(f"""
+            CREATE VIRTUAL TABLE message_texts USING fts5 (
+                content, content = messages, content_rowid = id, tokenize = '{TOKENIZER}'
+            )""")
+    except OperationalError:
+        # SQLite before 3.34 has no trigrams (3.26 in RHEL 8), and one built by hand may have no FTS5: without the index
+        # searching reads every message
+        return
     add = "INSERT INTO message_texts (rowid, content) VALUES (new.id, new.content);"
     drop = "INSERT INTO message_texts (message_texts, rowid, content) VALUES ('delete', old.id, old.content);"
     db.execute(f"CREATE TRIGGER message_added AFTER INSERT ON messages BEGIN {add} END")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from codellama.commands.options import Run, Shared, check, tokens_needed, with_shared
+from codellama.commands.options import FilesOption, Run, Shared, check, tokens_needed, with_shared
 from codellama.errors import InputError, NoCompletionError
 
 if TYPE_CHECKING:
@@ -49,10 +49,7 @@ def chat(
     ctx: typer.Context,
     question: Annotated[str | None, typer.Argument(metavar="QUESTION", help="What to ask.")] = None,
     *,
-    file: Annotated[
-        list[str] | None,
-        typer.Option("--file", "-f", metavar="PATH[:A-B]", help="Attach a file, or lines of it; may be given again."),
-    ] = None,
+    file: FilesOption = None,
     system: Annotated[str | None, typer.Option("--system", "-s", metavar="TEXT", help="A system message.")] = None,
     continued: Annotated[bool, typer.Option("--continue", "-c", help="Go on with the last conversation.")] = False,
     cid: Annotated[int | None, typer.Option(metavar="ID", help="Go on with this conversation.")] = None,
@@ -95,36 +92,37 @@ def chat(
         run, temperature=0.2, top_p=0.95, max_tokens=None,
     )  # fmt: skip
     options = shared.load_options(run)
-    history, before = _history(run, continued=continued, cid=cid, no_history=no_history)
-    if before:
-        shared = replace(shared, model=shared.model or before.model)
-    if screen:
-        _take_screen(run, shared, sampling, options, history, before, system, asked)
-        return
-    if before and system is not None:
-        raise InputError("--system begins a conversation: leave it out to go on with one")
-    model = shared.find_model(run, "chat", absent_ok=dry_run)
-    fresh = [Saved("user", asked)] if system is None else [Saved("system", system), Saved("user", asked)]
-    past = history.messages(before.id) if before else ()
-    messages = [saved.message for saved in (*past, *fresh)]
-    if dry_run:
-        prompt.show(console, model, conversation.render(model, messages), as_json=as_json)
-        return
-    fit = _fit(console, model, messages, sampling, drop_oldest=drop_oldest)
-    planned = replace(sampling, max_tokens=sampling.max_tokens or ANSWER)
-    backend = run.open_backend(model, options, tokens_needed(model, fit.prompt, planned))
-    for note in backend.notes:
-        console.warn(note)
-    answer = Saved(
-        "assistant", "", model=model.name, precision=options.quantisation or options.dtype,
-        chat_format=model.chat_format or "", sampling=sampling,
-    )  # fmt: skip
-    recording = Recording(
-        history, fresh, answer, conversation.title(question or asked),
-        models.handle(model, run.settings, console.environ), before.id if before else None,
-    )  # fmt: skip
-    extracted: Extract = "first" if extract else "last" if extract_last else None
-    _give(console, backend, _Request(fit, sampling, recording, extracted, as_json))
+    history, before = _history(run, continued=continued, cid=cid, keep=not (no_history or dry_run))
+    with closing(history):
+        if before:
+            shared = replace(shared, model=shared.model or before.model)
+        if screen:
+            _take_screen(run, shared, sampling, options, history, before, system, asked)
+            return
+        if before and system is not None:
+            raise InputError("--system begins a conversation: leave it out to go on with one")
+        model = shared.find_model(run, "chat", absent_ok=dry_run)
+        fresh = [Saved("user", asked)] if system is None else [Saved("system", system), Saved("user", asked)]
+        past = history.messages(before.id) if before else ()
+        messages = [saved.message for saved in (*past, *fresh)]
+        if dry_run:
+            prompt.show(console, model, conversation.render(model, messages), as_json=as_json)
+            return
+        fit = _fit(console, model, messages, sampling, drop_oldest=drop_oldest)
+        planned = replace(sampling, max_tokens=sampling.max_tokens or ANSWER)
+        backend = run.open_backend(model, options, tokens_needed(model, fit.prompt, planned))
+        for note in backend.notes:
+            console.warn(note)
+        answer = Saved(
+            "assistant", "", model=model.name, precision=options.quantisation or options.dtype,
+            chat_format=model.chat_format or "", sampling=sampling,
+        )  # fmt: skip
+        recording = Recording(
+            history, fresh, answer, conversation.title(question or asked),
+            models.handle(model, run.settings, console.environ), before.id if before else None,
+        )  # fmt: skip
+        extracted: Extract = "first" if extract else "last" if extract_last else None
+        _give(console, backend, _Request(fit, sampling, recording, extracted, as_json))
 
 
 def _take_screen(
@@ -149,7 +147,7 @@ def _take_screen(
     )  # fmt: skip
 
 
-def _history(run: Run, *, continued: bool, cid: int | None, no_history: bool) -> tuple[History, Conversation | None]:
+def _history(run: Run, *, continued: bool, cid: int | None, keep: bool) -> tuple[History, Conversation | None]:
     """Where the answer is to be kept, and the conversation that goes on."""
     from codellama.history import History
 
@@ -157,7 +155,7 @@ def _history(run: Run, *, continued: bool, cid: int | None, no_history: bool) ->
         raise InputError("--continue and --cid exclude each other: choose one")
     go_on = continued or cid is not None
     path = run.settings.history
-    if not no_history and run.settings.pick("history", default=True):
+    if keep and run.settings.pick("history", default=True):
         history = History.open(path, run.console.warn)
     else:
         history = History.nowhere(path if go_on else None)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +14,7 @@ import typer
 
 from codellama.commands.options import Run
 from codellama.errors import CodellamaError, InputError
+from codellama.sanitiser import one_line
 
 if TYPE_CHECKING:
     from codellama.history import Conversation, History, Saved
@@ -46,13 +52,14 @@ def show(ctx: typer.Context, id: IdArgument = None, *, as_json: JsonOption = Fal
     from codellama.display import open_markdown
 
     run: Run = ctx.obj
-    history = _open(run)
-    found = _find(history, id)
+    with _opened(run) as history:
+        found = _find(history, id)
+        said = history.messages(found.id)
     if as_json:
-        run.console.write_line(_json({**_as_dict(found), "messages": _messages(history, found)}))
+        run.console.write_line(json.dumps({**asdict(found), "messages": [asdict(saved) for saved in said]}))
         return
     with open_markdown(run.console) as display:
-        display.push(_markdown(history, found))
+        display.push(_markdown(found, said))
 
 
 @app.command("export")
@@ -62,16 +69,11 @@ def export(
     path: Annotated[Path, typer.Argument(metavar="FILE", help="A new file.")],
 ) -> None:
     """Write a conversation into a new file, as Markdown."""
-    run: Run = ctx.obj
-    history = _open(run)
-    text = _markdown(history, _find(history, id))
-    try:
-        with path.open("x", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(text)
-    except FileExistsError:
-        raise InputError(f"{path}: is there already; name a new file") from None
-    except OSError as error:
-        raise CodellamaError(f"{path}: cannot be written: {error.strerror}") from None
+    from codellama import edit
+
+    with _opened(ctx.obj) as history:
+        text = _markdown(history.conversation(id), history.messages(id))
+    edit.create(path, text.encode())
 
 
 @app.command("delete")
@@ -85,12 +87,15 @@ def delete(
     if bool(ids) == all_of_them:
         raise InputError("name the conversations to delete, or --all; for example: codellama history delete 3")
     run: Run = ctx.obj
-    history = _open(run)
-    found = history.conversations() if all_of_them else [history.conversation(id) for id in dict.fromkeys(ids or ())]
-    for each in found:
-        history.delete(each.id)
-    if found and not history.kept:
-        raise CodellamaError("nothing was deleted: the history cannot be written")
+    with _opened(run) as history:
+        if not history.kept and run.settings.history.exists():
+            raise CodellamaError("nothing was deleted: the history cannot be written")
+        named = [history.conversation(id) for id in dict.fromkeys(ids or ())]
+        found = history.conversations() if all_of_them else named
+        for each in found:
+            history.delete(each.id)
+        if found and not history.kept:
+            raise CodellamaError("not all was deleted: the history cannot be written any more")
     run.console.note(f"deleted {len(found)} conversation{'s' if len(found) != 1 else ''}")
 
 
@@ -114,12 +119,14 @@ def _turn(run: Run, *, on: bool) -> None:
     run.console.note("conversations are kept" if on else f"conversations are not kept; {there_are}")
 
 
-def _open(run: Run) -> History:
+@contextmanager
+def _opened(run: Run) -> Iterator[History]:
     """The history; none is made where there is none."""
     from codellama.history import History
 
     path = run.settings.history
-    return History.open(path, run.console.warn) if path.exists() else History.nowhere()
+    with closing(History.open(path, run.console.warn) if path.exists() else History.nowhere()) as history:
+        yield history
 
 
 def _find(history: History, id: int | None) -> Conversation:
@@ -132,9 +139,10 @@ def _find(history: History, id: int | None) -> Conversation:
 def _list(run: Run, text: str, limit: int, *, as_json: bool, nothing: str) -> None:
     if limit < 0:
         raise InputError(f"limit must be 0 or more, not {limit}")
-    found = _open(run).conversations(limit or None, text)
+    with _opened(run) as history:
+        found = history.conversations(limit or None, text)
     if as_json:
-        run.console.write_line(_json({"conversations": [_as_dict(each) for each in found]}))
+        run.console.write_line(json.dumps({"conversations": [asdict(each) for each in found]}))
     elif not found:
         run.console.note(nothing)
     for each in [] if as_json else found:
@@ -142,42 +150,19 @@ def _list(run: Run, text: str, limit: int, *, as_json: bool, nothing: str) -> No
 
 
 def _row(found: Conversation) -> str:
-    from codellama.sanitiser import one_line
-
     count = f"{found.count} message{'s' if found.count != 1 else ' '}"
     return f"{found.id:>5}  {_time(found.updated)}  {count:>12}  {one_line(found.model)}  {one_line(found.title)}"
 
 
 def _time(seconds: float) -> str:
-    import time
-
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
 
 
-def _markdown(history: History, found: Conversation) -> str:
+def _markdown(found: Conversation, messages: Sequence[Saved]) -> str:
     from codellama import conversation
 
-    said = [(saved.message, _aside(saved)) for saved in history.messages(found.id)]
-    return conversation.as_markdown(found.title, said)
+    return conversation.as_markdown(found.title, [(saved.message, _aside(saved)) for saved in messages])
 
 
 def _aside(saved: Saved) -> str:
     return ", ".join(filter(None, [saved.model, "not finished" if saved.partial else "", _time(saved.created)]))
-
-
-def _as_dict(found: Conversation) -> dict[str, object]:
-    from dataclasses import asdict
-
-    return asdict(found)
-
-
-def _messages(history: History, found: Conversation) -> list[dict[str, object]]:
-    from dataclasses import asdict
-
-    return [asdict(saved) for saved in history.messages(found.id)]
-
-
-def _json(value: dict[str, object]) -> str:
-    import json
-
-    return json.dumps(value)

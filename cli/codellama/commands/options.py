@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 MOST_CANDIDATES = 64
 DEMONSTRATION = "a built-in demonstration answers, not Code Llama; to get that: README, Getting a model; then -m 7b"
 
+FilesOption = Annotated[
+    list[str] | None,
+    typer.Option("--file", "-f", metavar="PATH[:A-B]", help="Attach a file, or lines of it; may be given again."),
+]
+# of chat and of its prompt
+
 
 def open_local(model: Model, options: LoadOptions, tokens: int) -> Backend:
     from codellama.backends.local import LocalBackend  # reads the checkpoint's headers, imports no torch yet

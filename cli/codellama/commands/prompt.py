@@ -17,7 +17,7 @@ from codellama.commands.holes import (
     say_what_was_cut,
     say_which_hole,
 )
-from codellama.commands.options import Run, Shared
+from codellama.commands.options import FilesOption, Run, Shared
 from codellama.errors import InputError
 
 if TYPE_CHECKING:
@@ -112,10 +112,7 @@ def show_chat(
     ctx: typer.Context,
     question: Annotated[str | None, typer.Argument(metavar="QUESTION", help="What is asked.")] = None,
     *,
-    file: Annotated[
-        list[str] | None,
-        typer.Option("--file", "-f", metavar="PATH[:A-B]", help="Attach a file, or lines of it; may be given again."),
-    ] = None,
+    file: FilesOption = None,
     system: Annotated[
         str | None, typer.Option("--system", "-s", metavar="TEXT", help="A system message before it.")
     ] = None,
