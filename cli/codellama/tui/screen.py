@@ -51,7 +51,7 @@ class ChatScreen(Orders):
         Binding("ctrl+g", "editor", "Write in $EDITOR", id="editor"),
         Binding("pageup", "scroll(-1)", "Scroll up", show=False, priority=True, id="scroll.up"),
         Binding("pagedown", "scroll(1)", "Scroll down", show=False, priority=True, id="scroll.down"),
-        Binding("ctrl+home", "scroll_home", "To the beginning", show=False, id="scroll.home"),
+        Binding("ctrl+home", "show_all", "To the beginning", show=False, id="scroll.home"),
         Binding("ctrl+end", "scroll_end", "To the end", show=False, id="scroll.end"),
         Binding("tab", "app.focus_next", show=False, id="focus.next"),
         Binding(
@@ -141,7 +141,7 @@ class ChatScreen(Orders):
         else:
             self.transcript.scroll_page_down(animate=False)
 
-    async def action_scroll_home(self) -> None:
+    async def action_show_all(self) -> None:
         await self.transcript.show_all()
 
     def action_scroll_end(self) -> None:
