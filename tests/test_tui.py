@@ -629,6 +629,26 @@ async def test_save_writes_markdown_and_copy_all_gives_the_same(home: Path, tmp_
 
 
 @journey
+async def test_what_is_copied_is_what_was_seen(home: Path) -> None:
+    async with Chat(home, ["x\x1b[31m\n```\ny\x1b[201~\n```"]).open() as chat:
+        await chat.ask("how?")
+        await chat.ask("/copy")
+        assert chat.app.clipboard == "x␛[31m\n```\ny␛[201~\n```"
+        await chat.pilot.press("shift+tab", "y")
+        assert chat.app.clipboard == "y␛[201~"
+
+
+@journey
+async def test_an_editor_that_cannot_be_started_is_named(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Chat(home).open() as chat:
+        monkeypatch.setitem(chat.tools.environ, "EDITOR", "vi 'x")  # type: ignore[arg-type]
+        await chat.pilot.press("a", "ctrl+g")
+        await chat.pilot.pause()
+        assert "$EDITOR, vi 'x" in chat.screen
+        assert chat.composer.text == "a"
+
+
+@journey
 async def test_up_recalls_earlier_questions_and_gives_the_draft_back(home: Path) -> None:
     async with Chat(home).open() as chat:
         await chat.ask("one")

@@ -149,7 +149,12 @@ class ChatScreen(Orders):
 
     def action_editor(self) -> None:
         environ = self.tools.environ
-        command = shlex.split(environ.get("VISUAL") or environ.get("EDITOR") or "vi")
+        named = environ.get("VISUAL") or environ.get("EDITOR") or "vi"
+        try:
+            command = shlex.split(named)
+        except ValueError as error:
+            self._complain(f"$EDITOR, {named}: {error}")
+            return
         with tempfile.TemporaryDirectory(prefix="codellama-") as directory:
             path = Path(directory) / "question.md"
             path.write_text(self.composer.text, encoding="utf-8")
