@@ -641,7 +641,7 @@ async def test_what_is_copied_is_what_was_seen(home: Path) -> None:
 @journey
 async def test_an_editor_that_cannot_be_started_is_named(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with Chat(home).open() as chat:
-        monkeypatch.setitem(chat.tools.environ, "EDITOR", "vi 'x")  # type: ignore[arg-type]
+        monkeypatch.setitem(chat.tools.environ, "EDITOR", "vi 'x")
         await chat.pilot.press("a", "ctrl+g")
         await chat.pilot.pause()
         assert "$EDITOR, vi 'x" in chat.screen
