@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,11 +12,12 @@ from codellama import models
 from codellama.backends.scripted import Endless, Loading, Pause, ScriptedBackend, Step
 from codellama.dialog import FinishReason
 from codellama.errors import CodellamaError, InputError
-from codellama.history import History
+from codellama.history import History, Saved
 from codellama.tui.code import CodeBlock
 from codellama.tui.dialogs import AskText, Choose, Show
 from codellama.tui.prose import Prose
 from codellama.tui.question import Question
+from codellama.tui.reply import Reply
 from codellama.tui.sessions import Sessions
 from tests.harness import TINY
 from tests.tui import Chat, journey, words
@@ -261,6 +263,36 @@ async def test_the_context_is_never_cut_silently(home: Path) -> None:
 
 
 @journey
+async def test_a_question_that_leaves_little_room_is_asked_only_when_the_user_says_so(home: Path) -> None:
+    async with Chat(home, ["one"], context=128).open() as chat:
+        await chat.send("question " * 36)
+        assert isinstance(chat.app.screen, Choose)
+        assert "tokens are left for the answer" in chat.screen
+        assert chat.backend.requests == []
+        await chat.pilot.press("enter")
+        await chat.pilot.pause()
+        await chat.idle()
+        assert len(chat.backend.requests) == 1
+
+
+@journey
+async def test_ctrl_c_leaves_from_a_window_too(home: Path) -> None:
+    async with Chat(home).open() as chat:
+        await chat.send("/help")
+        assert isinstance(chat.app.screen, Show)
+        await chat.pilot.press("ctrl+c", "ctrl+c")
+        assert not chat.app.is_running
+
+
+@journey
+async def test_what_other_parts_say_stands_in_the_conversation(home: Path) -> None:
+    async with Chat(home).open() as chat:
+        chat.app.say("warning: [red]the disk\x1b[2J is full")
+        await chat.pilot.pause()
+        assert "warning: [red]the disk␛[2J is full" in chat.screen
+
+
+@journey
 async def test_a_question_that_can_never_fit_is_returned(home: Path) -> None:
     async with Chat(home, context=64).open() as chat:
         await chat.ask("word " * 200)
@@ -299,6 +331,49 @@ async def test_resizing_while_an_answer_streams_loses_nothing(home: Path) -> Non
         assert "end" in chat.screen
         lines = chat.screen.split("\n")
         assert max(map(len, lines)) <= 120
+
+
+@journey
+async def test_a_long_conversation_shows_its_end_and_all_when_asked(home: Path) -> None:
+    history = History.open(home / "history" / "history.db")
+    id = history.start("long", "tiny")
+    for number in range(60):
+        history.add(id, Saved("assistant" if number % 2 else "user", f"said {number}"))
+    chat = Chat(home, history=history)
+    chat.talk.resume(id)
+    async with chat.open():
+        assert "said 59" in chat.screen
+        assert sum(each.display for each in chat.app.chat.transcript.children) < 60
+        await chat.pilot.press("shift+tab", "ctrl+home")
+        await chat.pilot.pause()
+        assert "said 0" in chat.screen
+        assert len(chat.talk.questions) == 30
+    history.close()
+
+
+@journey
+async def test_resizing_breaks_what_is_there_anew(home: Path) -> None:
+    text = " ".join(f"w{number}" for number in range(40))
+    async with Chat(home, [f"{text}\n\n```\n{text}\n```"]).open() as chat:
+        await chat.ask("how?")
+        for width in (44, 100, 30):
+            await chat.pilot.resize_terminal(width, 40)
+            await chat.pilot.pause()
+            # the block is broken anywhere, also within a word
+            assert "".join(chat.screen.split()).count("".join(text.split())) == 2
+
+
+@journey
+async def test_no_fence_is_shown_on_the_way(home: Path) -> None:
+    async with Chat(home).open() as chat:
+        reply = Reply()
+        await chat.app.chat.transcript.add(reply)
+        for character in "text\n\n````md\n```\nx\n```\n````\n\nmore\n~~~\ny\n~~~\nend":
+            reply.push(character)
+            shown = [part.code if isinstance(part, CodeBlock) else part.text for part in reply._parts]
+            assert not any(re.search(r"(?m)^(`{4,}|~+)", each) for each in shown)
+            assert not any(re.search(r"(?m)^`+$", part.text) for part in reply._parts if isinstance(part, Prose))
+        reply.end()
 
 
 @journey
@@ -551,6 +626,26 @@ async def test_save_writes_markdown_and_copy_all_gives_the_same(home: Path, tmp_
         text = (tmp_path / "chat.md").read_text()
         assert text == chat.app.clipboard
         assert text == f"# how?\n\n## User\n\nhow?\n\n## Assistant (tiny)\n\n{CODE}"
+
+
+@journey
+async def test_what_is_copied_is_what_was_seen(home: Path) -> None:
+    async with Chat(home, ["x\x1b[31m\n```\ny\x1b[201~\n```"]).open() as chat:
+        await chat.ask("how?")
+        await chat.ask("/copy")
+        assert chat.app.clipboard == "x␛[31m\n```\ny␛[201~\n```"
+        await chat.pilot.press("shift+tab", "y")
+        assert chat.app.clipboard == "y␛[201~"
+
+
+@journey
+async def test_an_editor_that_cannot_be_started_is_named(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Chat(home).open() as chat:
+        monkeypatch.setitem(chat.tools.environ, "EDITOR", "vi 'x")
+        await chat.pilot.press("a", "ctrl+g")
+        await chat.pilot.pause()
+        assert "$EDITOR, vi 'x" in chat.screen
+        assert chat.composer.text == "a"
 
 
 @journey

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from codellama.console import Console
@@ -13,9 +14,11 @@ PROGRAM = "import os, sys; sys.argv = ['codellama', *{arguments}]; {before}; fro
 LEAVE = [(b"tok/s", b"\x03"), (b"again leaves", b"\x03")]
 
 
-def chat(home: Path, *arguments: str, before: str = "pass", keys: list[tuple[bytes, bytes]]) -> bytes:
+def chat(
+    home: Path, *arguments: str, before: str = "pass", keys: list[tuple[bytes, bytes]], **environment: str
+) -> bytes:
     program = PROGRAM.format(arguments=["chat", *arguments], before=before)
-    environ = {"CODELLAMA_HOME": str(home / "codellama"), "HF_HOME": str(home / "huggingface")}
+    environ = {"CODELLAMA_HOME": str(home / "codellama"), "HF_HOME": str(home / "huggingface"), **environment}
     done = run(program, width=100, height=30, environ=environ, keys=keys, timeout=60)
     assert done.code == 0, done.output
     # the terminal is as it was: the main screen, with its cursor, no mouse, no marks about what is pasted
@@ -60,6 +63,22 @@ def test_the_editor_gets_the_terminal_and_gives_the_text_back(home: Path, tmp_pa
     keys = [(b"ready", b"first \x07"), (b"?1049l", b"typed\r"), (b"?1049h", b""), (b"typed", b"\r"), *LEAVE]
     chat(home, "--max-tokens", "8", before=before, keys=keys)
     assert kept(home)[0] == ("user", "first typed")
+
+
+def test_no_color_is_heeded(home: Path) -> None:
+    output = chat(home, "--max-tokens", "8", keys=[(b"ready", b"/s\x15why?\r"), *LEAVE], NO_COLOR="1")
+    colours = {
+        code for found in re.findall(rb"\x1b\[([0-9;]*)m", output) for code in re.findall(rb"[349]\d|10\d", found)
+    }
+    # 39 and 49 are the terminal's own
+    assert colours <= {b"39", b"49"}
+    assert b"why?" in output
+
+
+def test_sigterm_gives_the_terminal_back_and_keeps_the_draft(home: Path) -> None:
+    before = "import signal, threading; threading.Timer(9, os.kill, (os.getpid(), signal.SIGTERM)).start()"
+    chat(home, before=before, keys=[(b"ready", b"a draft")])
+    assert (home / "codellama" / "history" / "draft.txt").read_text() == "a draft"
 
 
 def test_what_is_said_on_standard_error_meanwhile_is_forwarded_and_the_stream_given_back() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -25,13 +28,15 @@ class ChatApp(App[None]):
     CSS_PATH = Path(__file__).with_name("codellama.tcss")
     COMMAND_PALETTE_BINDING = "ctrl+p"
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+c", "interrupt", "Stop, or copy what is selected; twice: leave", priority=True, id="interrupt"),
         Binding("ctrl+p", "command_palette", "All commands", priority=True, id="palette"),
         Binding("ctrl+q", "quit", "Leave", priority=True, id="quit"),
     ]
 
     def __init__(self, talk: Talk, tools: Tools, text: str = "") -> None:
         """Raises InputError where the settings name a theme or a key that there is not."""
-        super().__init__()
+        # told beforehand: what takes colours away differs between the terminal's palette and other colours
+        super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None)
         self._talk, self._tools, self._text = talk, tools, text
         pick = tools.settings.pick
         self.set_keymap(keys.keymap(pick("keys", default={})))
@@ -78,6 +83,15 @@ class ChatApp(App[None]):
             self.chat.composer.focus()
         else:
             await self.chat.order(f"/{name}", name, "")
+
+    def on_ready(self) -> None:
+        # the terminal is given back and the draft kept, also where the terminal was closed
+        if not self.is_headless:
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                asyncio.get_running_loop().add_signal_handler(number, self.chat.leave)
+
+    def action_interrupt(self) -> None:
+        self.chat.interrupt()
 
     async def action_quit(self) -> None:
         self.chat.leave()

@@ -15,7 +15,7 @@ from textual.worker import Worker, get_current_worker
 from codellama.attachments import Attachment
 from codellama.backends.base import Backend
 from codellama.conversation import WARN_SHARE, Fit
-from codellama.dialog import FinishReason, Progress, Sampling
+from codellama.dialog import FinishReason, Progress, Sampling, Timings
 from codellama.errors import CodellamaError, ContextError
 from codellama.settings import Settings
 from codellama.tui.composer import Composer
@@ -73,6 +73,7 @@ class Asking(Screen[None]):
         # when the speed was last said
         self._tokens = 0
         self._reason: FinishReason | None = None
+        self._timings: Timings | None = None
         self._warned = False
 
     @property
@@ -146,7 +147,7 @@ class Asking(Screen[None]):
         """Let the last question be answered."""
         self._turn, self._reply, self._mailbox = turn, Reply(), Mailbox()
         self._due = self._first = self._rated = 0.0
-        self._tokens, self._reason = 0, None
+        self._tokens, self._reason, self._timings = 0, None, None
         await self.transcript.add(self._reply)
         self.composer.earlier = self.talk.questions
         self.say(replace(self.standing(), used=turn.fit.used, rate=0.0, doing="reading the prompt"))
@@ -188,7 +189,9 @@ class Asking(Screen[None]):
             return
         began = time.monotonic()
         burst = self._mailbox.take()
+        # they may come some time before the thread is done
         self._reason = burst.finish_reason or self._reason
+        self._timings = burst.timings or self._timings
         if burst.text:
             reply.push(burst.text)
         self._tell(turn, burst, began)
@@ -217,7 +220,7 @@ class Asking(Screen[None]):
     async def _ended(self, turn: Turn, reply: Reply, burst: Burst) -> None:
         reply.end(_ending(turn, reply.text, self._tokens, self._reason, burst.error))
         self._turn = self._reply = self._worker = None
-        rate = burst.timings.generation_rate if burst.timings else 0.0
+        rate = self._timings.generation_rate if self._timings else 0.0
         self.say(replace(self.standing(), rate=rate or self.status.state.rate))
         await self.warn_if_full()
 

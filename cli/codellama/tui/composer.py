@@ -33,6 +33,9 @@ class Suggestions(OptionList, can_focus=False):
         return self._offered[self.highlighted] if self.display and self.highlighted is not None else None
 
     def offer(self, offered: list[Completion]) -> None:
+        if not offered and not self._offered:
+            # each key comes here, and to clear the list would lay out the whole screen
+            return
         self._offered = offered
         self.display = bool(offered)
         self.clear_options()

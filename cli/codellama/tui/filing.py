@@ -7,7 +7,7 @@ from pathlib import Path
 from codellama import attachments, edit, source
 from codellama.attachments import Place
 from codellama.errors import CodellamaError
-from codellama.sanitiser import one_line
+from codellama.sanitiser import one_line, sanitise
 from codellama.tui import about, clipboard
 from codellama.tui.asking import Asking
 from codellama.tui.code import CodeBlock
@@ -86,7 +86,11 @@ class Filing(Asking):
             write()
 
     def _copy(self, text: str, what: str) -> None:
-        """To the terminal's clipboard by OSC 52, and to the system's, in a thread: a program may be slow."""
+        """To the terminal's clipboard by OSC 52, and to the system's, in a thread: a program may be slow.
+
+        What is copied is what was seen: to paste an escape sequence into a shell would run it.
+        """
+        text = sanitise(text)
         self.app.copy_to_clipboard(text)
         environ = self.tools.environ
         self.run_worker(lambda: clipboard.copy(text, environ), thread=True, exit_on_error=False, group="clipboard")

@@ -48,11 +48,10 @@ class ChatScreen(Orders):
     AUTO_FOCUS = "#composer"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "back", "Stop the answer; back to the input", id="stop"),
-        Binding("ctrl+c", "interrupt", "Stop, or copy what is selected; twice: leave", priority=True, id="interrupt"),
         Binding("ctrl+g", "editor", "Write in $EDITOR", id="editor"),
         Binding("pageup", "scroll(-1)", "Scroll up", show=False, priority=True, id="scroll.up"),
         Binding("pagedown", "scroll(1)", "Scroll down", show=False, priority=True, id="scroll.down"),
-        Binding("ctrl+home", "scroll_home", "To the beginning", show=False, id="scroll.home"),
+        Binding("ctrl+home", "show_all", "To the beginning", show=False, id="scroll.home"),
         Binding("ctrl+end", "scroll_end", "To the end", show=False, id="scroll.end"),
         Binding("tab", "app.focus_next", show=False, id="focus.next"),
         Binding(
@@ -121,12 +120,13 @@ class ChatScreen(Orders):
             self.clear_selection()
             composer.focus()
 
-    def action_interrupt(self) -> None:
+    def interrupt(self) -> None:
+        """Ctrl+C, whatever window is open."""
         now = time.monotonic()
-        selected = self.get_selected_text() or self.composer.selected_text
+        selected = self.app.screen.get_selected_text() or self.composer.selected_text
         if selected:
             self._copy(selected, "what is selected")
-            self.clear_selection()
+            self.app.screen.clear_selection()
         elif now - self._interrupted < _TWICE:
             self.leave()
         else:
@@ -141,15 +141,20 @@ class ChatScreen(Orders):
         else:
             self.transcript.scroll_page_down(animate=False)
 
-    def action_scroll_home(self) -> None:
-        self.transcript.scroll_home(animate=False)
+    async def action_show_all(self) -> None:
+        await self.transcript.show_all()
 
     def action_scroll_end(self) -> None:
         self.transcript.anchor()
 
     def action_editor(self) -> None:
         environ = self.tools.environ
-        command = shlex.split(environ.get("VISUAL") or environ.get("EDITOR") or "vi")
+        named = environ.get("VISUAL") or environ.get("EDITOR") or "vi"
+        try:
+            command = shlex.split(named)
+        except ValueError as error:
+            self._complain(f"$EDITOR, {named}: {error}")
+            return
         with tempfile.TemporaryDirectory(prefix="codellama-") as directory:
             path = Path(directory) / "question.md"
             path.write_text(self.composer.text, encoding="utf-8")

@@ -70,7 +70,8 @@ class Sessions(ModalScreen[int | None]):
         shown.clear_options()
         shown.add_options(Option(_row(each, now, width)) for each in self._found)
         shown.highlighted = min(highlighted, len(self._found) - 1) if self._found else None
-        self._say("No conversation has these words" if self._words else HINT if self._found else "There are none yet")
+        none = "No conversation has these words" if self.query_one(Input).value else "There are none yet"
+        self._say(HINT if self._found else none)
 
     def _say(self, text: str) -> None:
         self._doomed = None

@@ -40,6 +40,10 @@ class Welcome(Static):
         return Content("\n".join([_WELCOME, "", *rows]))
 
 
+SHOWN = 40
+# questions and answers that are laid out. With 200 a painting of an answer that streams takes 60 ms instead of 7
+
+
 class Transcript(VerticalScroll):
     """Questions and answers, one below the other."""
 
@@ -48,9 +52,6 @@ class Transcript(VerticalScroll):
 
     def __init__(self) -> None:
         super().__init__(id="transcript", can_focus=False)
-
-    def on_mount(self) -> None:
-        self.anchor()
 
     @property
     def questions(self) -> list[Question]:
@@ -65,12 +66,14 @@ class Transcript(VerticalScroll):
         with self.app.batch_update():
             await self.remove_children()
             await self.mount_all(turns or [Welcome(id="welcome")])
+            await self._hide_the_oldest()
         self.anchor()
 
     async def add(self, *turns: Widget) -> None:
         """Add to the end, and go there: whoever asks wants to see the answer."""
         await self.query_children("#welcome").remove()
         await self.mount_all(turns)
+        await self._hide_the_oldest()
         self.anchor()
 
     async def note(self, text: str, kind: str = "note") -> None:
@@ -89,3 +92,18 @@ class Transcript(VerticalScroll):
         question = next(each for each in self.questions if each.number == number)
         with self.app.batch_update():
             await self.remove_children(list(self.children)[self.children.index(question) + kept :])
+
+    async def _hide_the_oldest(self) -> None:
+        turns = [each for each in self.children if each.id != "earlier"]
+        hidden = turns[:-SHOWN]
+        for each in hidden:
+            each.display = False
+        if hidden and not self.query_children("#earlier"):
+            await self.mount(Static("… Ctrl+Home shows what was said before", id="earlier", classes="ending"), before=0)
+
+    async def show_all(self) -> None:
+        """Show what was hidden, and go to the beginning."""
+        await self.query_children("#earlier").remove()
+        for each in self.children:
+            each.display = True
+        self.scroll_home(animate=False)
