@@ -11,7 +11,7 @@ import pytest
 
 from codellama import prompts
 from codellama.errors import ExitCode
-from tests import meta
+from tests import meta, test_hook
 from tests.harness import Cli
 
 README = Path(__file__).parents[1] / "README.md"
@@ -52,6 +52,10 @@ def test_options_in_the_readme_exist(cli: Cli, capsys: pytest.CaptureFixture[str
 def test_exit_codes_in_the_readme_are_those_of_the_program() -> None:
     section = TEXT.partition("## Exit codes")[2].partition("##")[0]
     assert {int(code) for code in re.findall(r"\b\d+\b", section)} <= {code.value for code in ExitCode}
+
+
+def test_the_hook_in_the_readme_is_the_one_that_is_tested() -> None:
+    assert f"```sh\n{test_hook.OWN}```" in TEXT
 
 
 def test_every_template_is_in_its_readme() -> None:
