@@ -146,6 +146,7 @@ def test_without_a_name_the_last_fetched_that_can_else_tiny(environ: dict[str, s
     os.utime(home / "34b-instruct" / CARD, (200, 200))
     assert choose(environ).name == "34b-instruct"
     assert choose(environ, need="infill").name == "7b"
+    assert choose(environ, need="docstring").name == "34b-instruct", "asked in a chat"
     assert choose(environ, need="instruct-70b").name == "tiny"
     os.utime(home / "7b" / CARD, (300, 300))
     assert choose(environ, need="chat").name == "34b-instruct"

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Literal
 
 Role = Literal["system", "user", "assistant"]
-Need = Literal["infill", "chat", "instruct", "instruct-70b"]
+Need = Literal["infill", "chat", "instruct", "instruct-70b", "docstring"]
 # chat: in whatever format is the model's own
 
 

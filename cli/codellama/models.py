@@ -76,6 +76,10 @@ class Model:
             if reason:
                 able = ", ".join(catalogue.names(infill=True))
                 raise CapabilityError(f"{self.name} cannot infill: {reason}; models that can: {able}, {TINY}")
+        elif need == "docstring":
+            # in a hole between quotes, or in a chat
+            if self.chat_format is None:
+                self.require("infill")
         elif need == "chat":
             if self.chat_format is None:
                 able = ", ".join([name for each in CHAT_FORMATS for name in catalogue.names(chat_format=each)])

@@ -96,11 +96,10 @@ def chats(model: Model, insist: str | None) -> bool:
 
     Raises CapabilityError for one that can do neither.
     """
+    model.require("docstring")
     try:
         model.require("infill")
     except CapabilityError:
-        if model.chat_format is None:
-            raise
         return True
     return insist is not None and insist == model.chat_format
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from codellama.commands.scribe import Scribe
     from codellama.console import Console
     from codellama.definitions import Definition, Selection
-    from codellama.dialog import Need
     from codellama.source import Source
 
 EXAMPLE = "codellama docstring src/"
@@ -139,10 +138,8 @@ def docstring(
 
     try:
         # one that was not asked for is to infill
-        asked = run.settings.pick("model", shared.model)
-        need: Need | None = None if asked else "infill"
         # what fails open runs where nobody looks: in the hooks of others, who may have no model
-        model = shared.find_model(run, need, absent_ok=True, demonstration_ok=not fail_open)
+        model = shared.find_model(run, "docstring", absent_ok=True, demonstration_ok=not fail_open)
         chats = questions.chats(model, insist=shared.insist)
         sampling = shared.sampling(
             run, temperature=0.0, top_p=0.9, max_tokens=MAX_TOKENS[style], stop=() if chats else ('"""', "'''"),

@@ -78,7 +78,9 @@ class Shared:
     ] = None
     top_k: Annotated[int | None, typer.Option(metavar="K", help="Draw from the K likeliest tokens; 0: all.")] = None
     seed: Annotated[int | None, typer.Option(metavar="N", help="The same seed draws the same text.")] = None
-    max_tokens: Annotated[int | None, typer.Option(metavar="N", help="Tokens to generate at most; 256.")] = None
+    max_tokens: Annotated[
+        int | None, typer.Option(metavar="N", help="Tokens at most: else 256, in chat what the context leaves.")
+    ] = None
     repetition_penalty: Annotated[
         float | None, typer.Option(metavar="X", help="Make what was said less likely; 1: do not.")
     ] = None
