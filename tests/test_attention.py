@@ -6,7 +6,6 @@ import io
 import json
 import os
 import re
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +18,10 @@ from codellama import app, grid, mask, picture, prompts, viewport
 from codellama.commands.options import Run
 from codellama.console import Console
 from codellama.dialog import Message
-from codellama.errors import CodellamaError, InputError
+from codellama.errors import CodellamaError
 from codellama.grid import Grid, Palette
 from codellama.heat import STEPS, Pooled, least, shade
 from codellama.mask import Mask, Region, Token
-from codellama.newfile import create
 from codellama.preview import cells
 from codellama.sanitiser import sanitise
 from codellama.tokenizer import Tokenizer
@@ -581,50 +579,3 @@ def umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
-
-
-# ------------------------------------------------------------------------------------------------------- a new file
-
-
-def test_two_at_once_make_one_file(tmp_path: Path) -> None:
-    target, refused = tmp_path / "x", []
-
-    def make(data: bytes) -> None:
-        try:
-            create(target, data)
-        except InputError as error:
-            refused.append(str(error))
-
-    threads = [threading.Thread(target=make, args=(bytes([number]) * 1000,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(refused) == 7
-    assert len(set(target.read_bytes())) == 1
-    assert list(tmp_path.iterdir()) == [target]
-
-
-def test_what_cannot_be_written_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    (tmp_path / "old").write_bytes(b"old")
-    monkeypatch.setattr(os, "fsync", full)
-    for name in ("new", "old"):
-        with pytest.raises(CodellamaError, match=f"{name}: cannot be written: No space left"):
-            create(tmp_path / name, b"x", force=True)
-    assert [path.name for path in tmp_path.iterdir()] == ["old"]
-    assert (tmp_path / "old").read_bytes() == b"old"
-
-
-def test_a_symlink_is_replaced_not_followed(tmp_path: Path) -> None:
-    (tmp_path / "elsewhere").write_bytes(b"kept")
-    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(InputError, match="is there already"):
-        create(tmp_path / "link", b"x")
-    create(tmp_path / "link", b"x", force=True)
-    assert (tmp_path / "elsewhere").read_bytes() == b"kept"
-    assert not (tmp_path / "link").is_symlink()
-    with pytest.raises(InputError, match="is a directory"):
-        create(tmp_path, b"x", force=True)

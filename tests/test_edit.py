@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codellama.edit import Splice, apply, create, hidden, refuse_hidden, unified, write
+from codellama.edit import Splice, apply, hidden, refuse_hidden, unified, write
 from codellama.errors import CodellamaError, FileChangedError, InputError, NoCompletionError
 from codellama.sanitiser import sanitise
 from codellama.source import Source, decode, read_file
@@ -883,14 +883,3 @@ def test_f28_hidden_characters_are_refused() -> None:
         refuse_hidden("a \u202e")
     with pytest.raises(NoCompletionError, match=r"U\+001B at offset 0 and 2 more, so"):
         refuse_hidden("\x1b\x1b\x1b")
-
-
-def test_a_new_file_is_written_and_one_that_is_there_is_not(tmp_path: Path) -> None:
-    create(tmp_path / "new", b"a\r\n")
-    assert (tmp_path / "new").read_bytes() == b"a\r\n"
-    with pytest.raises(InputError, match="is there already"):
-        create(tmp_path / "new", b"b")
-    with pytest.raises(CodellamaError, match="cannot be written: No such file or directory"):
-        create(tmp_path / "nowhere" / "new", b"b")
-    assert (tmp_path / "new").read_bytes() == b"a\r\n"
-    assert [each.name for each in tmp_path.iterdir()] == ["new"]

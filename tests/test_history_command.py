@@ -75,9 +75,9 @@ def test_show_and_export_give_markdown(cli: Cli, kept: Path, tmp_path: Path) -> 
     assert cli("history", "export", "1", str(file)).code == 0
     assert file.read_text() == shown
     done = cli("history", "export", "2", str(file))
-    assert (done.code, done.err) == (2, f"codellama: {file}: is there already\n")
+    assert (done.code, done.err) == (2, f"codellama: {file}: is there already; name another\n")
     assert file.read_text() == shown
-    assert cli("history", "export", "1", str(tmp_path / "absent" / "a.md")).code == 1
+    assert cli("history", "export", "1", str(tmp_path / "absent" / "a.md")).code == 2
 
 
 def test_delete(cli: Cli, kept: Path) -> None:

@@ -237,27 +237,6 @@ def write(source: Source, new: bytes) -> None:
             os.close(directory)
 
 
-def create(path: Path, new: bytes) -> None:
-    """Write a new file, wholly or not at all. Raises InputError where there is one, CodellamaError where it cannot be
-    written; then nothing of it is left.
-    """
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        try:
-            with os.fdopen(descriptor, "wb") as stream:
-                stream.write(new)
-                stream.flush()
-                os.fsync(descriptor)
-        except BaseException:
-            with suppress(OSError):
-                path.unlink()
-            raise
-    except FileExistsError:
-        raise InputError(f"{path}: is there already") from None
-    except (OSError, ValueError) as error:
-        raise CodellamaError(f"{path}: cannot be written: {getattr(error, 'strerror', None) or error}") from None
-
-
 @contextmanager
 def _opened(source: Source) -> Iterator[tuple[Path, BinaryIO]]:
     """The file that a path leads to, open, if it is one to be replaced; and what goes wrong with it in one line."""

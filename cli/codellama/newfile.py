@@ -9,12 +9,14 @@ from pathlib import Path
 from codellama.errors import CodellamaError, InputError
 
 
-def check(path: Path, *, force: bool = False) -> None:
-    """Raises what `create` would as far as that can be known before there are any bytes."""
+def check(path: Path, *, force: bool = False, way_out: str = "name another") -> None:
+    """Raises what `create` would as far as that can be known before there are any bytes. `way_out`: of a file that is
+    there already.
+    """
     if path.is_dir():
         raise InputError(f"{path}: is a directory; name a file")
     if os.path.lexists(path) and not force:
-        raise InputError(f"{path}: is there already; --force replaces it")
+        raise InputError(f"{path}: is there already; {way_out}")
     if force and path.exists() and not path.is_file():
         raise InputError(f"{path}: is not a regular file, so it is not replaced")
     if not path.parent.is_dir():
@@ -39,12 +41,23 @@ def create(path: Path, data: bytes, *, force: bool = False) -> None:
             if force:
                 temporary.replace(path)
             else:
-                # unlike a renaming, a link takes nobody's place
-                os.link(temporary, path)
+                _take(temporary, path)
         finally:
             with suppress(FileNotFoundError):
                 temporary.unlink()
     except FileExistsError:
-        raise InputError(f"{path}: is there already; --force replaces it") from None
-    except OSError as error:
-        raise CodellamaError(f"{path}: cannot be written: {error.strerror}; nothing is left there") from None
+        raise InputError(f"{path}: is there already; name another") from None
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise CodellamaError(f"{path}: cannot be written: {why}; nothing is left there") from None
+
+
+def _take(temporary: Path, path: Path) -> None:
+    """Give the file its name. Unlike a renaming, a link takes nobody's place; not every file system has links."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+        temporary.replace(path)

@@ -71,7 +71,7 @@ def attention(
     shared.apply_quiet(run)
     at = _head(weights) if weights is not None else None
     if png:
-        newfile.check(png, force=force)
+        newfile.check(png, force=force, way_out="--force replaces it")
     elif force:
         raise InputError("--force replaces a picture: it goes with --png FILE")
     if not chat and (system is not None or dialog):

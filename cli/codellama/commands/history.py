@@ -69,11 +69,11 @@ def export(
     path: Annotated[Path, typer.Argument(metavar="FILE", help="A new file.")],
 ) -> None:
     """Write a conversation into a new file, as Markdown."""
-    from codellama import edit
+    from codellama import newfile
 
     with _opened(ctx.obj) as history:
         text = _markdown(history.conversation(id), history.messages(id))
-    edit.create(path, text.encode())
+    newfile.create(path, text.encode())
 
 
 @app.command("delete")

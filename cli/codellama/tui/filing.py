@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from codellama import attachments, edit, source
+from codellama import attachments, edit, newfile, source
 from codellama.attachments import Place
 from codellama.errors import CodellamaError
 from codellama.sanitiser import one_line, sanitise
@@ -73,7 +73,7 @@ class Filing(Asking):
                 return
             try:
                 data = text.encode("utf-8", "replace")
-                edit.create(path, data) if there is None else edit.write(there, data)
+                newfile.create(path, data) if there is None else edit.write(there, data)
             except CodellamaError as error:
                 self._complain(str(error))
                 return
