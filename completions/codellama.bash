@@ -60,7 +60,7 @@ _codellama_node() {
             flags='--help -h'
             ;;
         'history delete')
-            flags='--all --help -h'
+            flags='--all --yes -y --help -h'
             operands='sessions...'
             ;;
         'history export')

@@ -185,6 +185,7 @@ complete -c codellama -n '__codellama_at \'history\'' -a show -d 'Print a conver
 complete -c codellama -n '__codellama_at \'history\'' -l help -s h -d 'Show this message and exit.'
 complete -c codellama -n '__codellama_at \'history delete\'' -k -a '(__codellama_ask sessions)'
 complete -c codellama -n '__codellama_at \'history delete\'' -l all -d 'All there are.'
+complete -c codellama -n '__codellama_at \'history delete\'' -l yes -s y -d 'With --all: do not ask.'
 complete -c codellama -n '__codellama_at \'history delete\'' -l help -s h -d 'Show this message and exit.'
 complete -c codellama -n '__codellama_at \'history export\'' -k -a '(__codellama_ask sessions)'
 complete -c codellama -n '__codellama_at \'history export\'' -F

@@ -508,6 +508,7 @@ def test_since_and_changed_together(repository: Repository, cli: Cli) -> None:
     )
     assert (one.code, one.out) == (3, "a.py:6: method Box.side has no docstring\n")
     assert (both.code, both.out) == (3, "a.py:3: method Box.area has no docstring\n" + one.out)
+    assert cli("docstring", "--check", "--changed").out == one.out, "without a path: all that is here"
     assert cli("docstring", "--check", "--changed", "--since", "HEAD~", "a.py").out == both.out
 
 
@@ -518,7 +519,6 @@ def test_since_and_changed_together(repository: Repository, cli: Cli) -> None:
         (["--changed", "-"], "git knows nothing of standard input: leave --changed and --since out"),
         (["--since", "", "a.py"], ": git knows no such commit in "),
         (["--since", "nope", "a.py"], "nope: git knows no such commit in "),
-        (["--changed"], "there is nothing to document; for example: codellama docstring src/"),
     ],
 )
 def test_options_that_cannot_be(repository: Repository, cli: Cli, arguments: list[str], complaint: str) -> None:

@@ -25,6 +25,7 @@ from codellama.tokenizer import PRE, Tokenizer
 from tests import terminal
 from tests.harness import TINY, Cli, Result
 
+PYTHON = f"Python {sys.version_info.major}.{sys.version_info.minor}"
 FILE = "def area(radius):\n    return 3.14 * radius**2\n"
 FILL = "Return what a circle covers."
 DONE = f'def area(radius):\n    """{FILL}"""\n    return 3.14 * radius**2\n'
@@ -152,7 +153,7 @@ def test_one_model_for_all_files_and_a_bad_one_does_not_stop_the_others(cli: Cli
     assert (tmp_path / "b.py").read_text() == "def broken(:\n"
     assert (tmp_path / "c.py").read_text().count('"""') == 4
     assert done.err.splitlines()[:2] == [
-        f"codellama: {tmp_path}/b.py: does not parse at line 1: invalid syntax",
+        f"codellama: {tmp_path}/b.py: does not parse as {PYTHON} at line 1: invalid syntax",
         f"codellama: {tmp_path}/d.py: is not UTF-8: byte 5 is 0xFF; convert it first",
     ]
     assert done.err.endswith("3 docstrings in 2 files\n")
@@ -198,6 +199,41 @@ def test_f39_a_model_that_fails(cli: Cli, file: Path, error: CodellamaError) -> 
     assert (done.code, done.err, file.read_text()) == (error.exit_code, f"codellama: {error}\n", FILE)
     done = docstring(cli, "--fail-open", file)
     assert (done.code, done.err, file.read_text()) == (0, f"warning: {error}; nothing was touched\n", FILE)
+
+
+def test_the_demonstration_writes_into_files_only_where_it_is_asked_for(cli: Cli, file: Path) -> None:
+    say(cli, [FILL])
+    done = cli("docstring", str(file))
+    assert (done.code, file.read_text()) == (2, FILE)
+    assert "there is no model but the built-in demonstration" in done.err
+    assert f'+    """{FILL}"""' in cli("docstring", "--diff", str(file)).out
+    assert cli("docstring", "-", stdin=FILE.encode()).out == DONE
+    assert (cli("docstring", "--diff", "--fail-open", str(file)).out, file.read_text()) == ("", FILE)
+
+
+def test_no_path_is_empty(cli: Cli, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(file.parent)
+    for arguments in ([""], [file, ""], ["--check", ""]):
+        done = docstring(cli, *arguments)
+        assert (done.code, file.read_text()) == (2, FILE)
+        assert "a path is empty" in done.err
+
+
+def test_f39_files_that_are_no_python_stop_no_commit(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("def f(:\n")
+    done = docstring(cli, "--fail-open", tmp_path)
+    assert (done.code, done.out) == (0, "")
+    assert done.err == (
+        f"warning: {tmp_path}/a.py: does not parse as {PYTHON} at line 1: invalid syntax\n"
+        "no docstring is missing in 0 files; 1 file could not be read\n"
+    )
+    assert docstring(cli, tmp_path).code == 2
+
+
+def test_f27_names_of_files(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "a\x1b[31m\n.py").write_text(FILE)
+    done = docstring(cli, "--check", tmp_path)
+    assert done.out == f"{tmp_path}/a␛[31m .py:1: function area has no docstring\n"
 
 
 def test_f39_a_model_that_is_not_there(cli: Cli, file: Path) -> None:

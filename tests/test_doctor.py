@@ -168,7 +168,13 @@ def test_a_torch_py_in_the_current_directory_is_not_taken(tmp_path: Path, monkey
 
 @pytest.mark.parametrize(
     ("config", "said"),
-    [("colour = 1", "unknown key 'colour'"), ("x", "is not TOML"), ("model = '9b'", "9b: no such model")],
+    [
+        ("colour = 1", "unknown key 'colour'"),
+        ("x", "is not TOML"),
+        ("model = '9b'", "9b: no such model"),
+        ("max_tokens = -3", "max-tokens must be 1 or more, not -3"),
+        ("4bit = true\n8bit = true", "exclude each other"),
+    ],
 )
 def test_settings_that_cannot_be_used(cli: Cli, packages: Path, home: Path, config: str, said: str) -> None:
     (home / "codellama").mkdir()

@@ -89,7 +89,11 @@ def test_delete(cli: Cli, kept: Path) -> None:
     assert cli("history", "list").out.count("\n") == 2, "all or nothing"
     done = cli("history", "delete", "1", "1")
     assert (done.code, done.err) == (0, "deleted 1 conversation\n")
-    assert cli("history", "delete", "--all").err == "deleted 1 conversation\n"
+    done = cli("history", "delete", "--all")
+    assert (done.code, done.err) == (
+        2, "codellama: delete 1 conversation? --yes says so where nobody can be asked\n"
+    )  # fmt: skip
+    assert cli("history", "delete", "--all", "--yes").err == "deleted 1 conversation\n"
     assert cli("history", "list").err == "no conversation is kept yet\n"
 
 

@@ -186,7 +186,7 @@ def test_paths(cli: Cli, ours: Path, model: Path) -> None:
 def test_removing(cli: Cli, ours: Path, model: Path) -> None:
     shutil.copytree(model, ours / "7b")
     done = cli("models", "remove", "7b")
-    assert (done.code, done.err) == (2, f"codellama: {ours / '7b'}: --yes says that it may be removed\n")
+    assert (done.code, done.err) == (2, f"codellama: remove {ours / '7b'}? --yes says so where nobody can be asked\n")
     done = cli("models", "remove", "7b", "--yes")
     assert (done.code, done.err, list(ours.iterdir())) == (0, f"{ours / '7b'} is removed\n", [])
     done = cli("models", "remove", "7b", "--yes")
@@ -318,7 +318,8 @@ def test_f17_files_that_are_damaged(cli: Cli, plain: Path, tmp_path: Path) -> No
         assert done.code == 1, complaint
         assert any(complaint in fault for fault in faults), (complaint, faults)
         assert len(done.err.splitlines()) == len(faults)
-        assert cli("models", "info", str(model)).out.splitlines()[-1] == f"damaged: {len(faults)} faults"
+        count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+        assert cli("models", "info", str(model)).out.splitlines()[-1] == f"damaged: {count}"
 
 
 def test_every_damaged_file_is_named(cli: Cli, model: Path) -> None:
@@ -326,6 +327,12 @@ def test_every_damaged_file_is_named(cli: Cli, model: Path) -> None:
     cut(shard(model, 1))
     files = json.loads(cli("models", "info", str(model), "--json").out)["files"]
     assert [file["name"] for file in files if file["fault"]] == [shard(model, 0).name, shard(model, 1).name]
+
+
+def test_a_sound_model_without_checksums_is_not_called_damaged(cli: Cli) -> None:
+    done = cli("models", "info", "tiny", "--verify")
+    assert (done.code, done.err) == (0, "tiny has no checksums.sha256 to compare its files with\n")
+    assert done.out.endswith("sound, as far as sizes and headers tell\n")
 
 
 def test_checksums_are_compared_on_request(cli: Cli, tmp_path: Path, model: Path) -> None:

@@ -6,6 +6,7 @@ Pure functions of a syntax tree.
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
@@ -95,7 +96,8 @@ def read(source: Source) -> ast.Module:
         return syntax.tree(source.text)
     except SyntaxError as error:
         where = f" at line {error.lineno}" if error.lineno else ""
-        raise InputError(f"{source.name}: does not parse{where}: {error.msg}") from None
+        version = f"{sys.version_info.major}.{sys.version_info.minor}"
+        raise InputError(f"{source.name}: does not parse as Python {version}{where}: {error.msg}") from None
 
 
 def end_line(node: ast.stmt) -> int:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from codellama.tokenizer import Tokenizer
 
 EXAMPLE = "codellama attention app.py:42"
+_MOST = 16_384
+# tokens whose mask a pipe gets as text: 0.7 GB. No Code Llama was trained on more
 _PORTION = 64
 # rows of weights that are written in one go
 
@@ -71,6 +73,8 @@ def attention(
     shared.apply_quiet(run)
     at = _head(weights) if weights is not None else None
     if png:
+        if png.suffix.lower() != ".png":
+            raise InputError(f"--png writes a PNG: name a file that ends in .png, not {str(png)!r}")
         newfile.check(png, force=force, way_out="--force replaces it")
     elif force:
         raise InputError("--force replaces a picture: it goes with --png FILE")
@@ -189,11 +193,17 @@ def _title(model: Model, made: Prompt, weights: Weights | None) -> str:
 def _show(console: Console, model: Model, made: Prompt, seen: Mask, weights: Weights | None) -> None:
     from codellama import grid, viewport
     from codellama.heat import Pooled
+    from codellama.memory import gigabytes
     from codellama.sanitiser import one_line
 
     pooled = Pooled(weights) if weights else None
     title = one_line(_title(model, made, weights))
     size = console.size
+    count = len(seen.tokens)
+    if size is None and count > _MOST:
+        raise InputError(
+            f"the mask of {count} tokens would be a text of {gigabytes(3 * count**2)}: --json and --png tell it in less"
+        )
     colours = viewport.palette_of(console) if size else grid.Palette(colour=False)
     whole = grid.Grid(seen, pooled, colours, cell=2 if len(seen.tokens) <= 100 else 1)
     if size and not console.dumb and not viewport.fits(whole, size, others=6):

@@ -36,12 +36,22 @@ class _Tally:
     left: int = 0
     changed: int = 0
     # files
+    unread: int = 0
+    # files too
     failure: CodellamaError | None = None
     # the first that kept a file from being read or written
 
     def fail(self, console: Console, error: CodellamaError) -> None:
         console.error(str(error))
         self.failure = self.failure or error
+
+    def skip(self, console: Console, error: InputError, *, fail_open: bool) -> None:
+        """A file that cannot be read, or is no Python of this version: no reason to stop where it is to fail open."""
+        self.unread += 1
+        if fail_open:
+            console.warn(str(error))
+        else:
+            self.fail(console, error)
 
     def code(self, *, found: bool) -> int:
         """3 where something was found, or changed; else what the first failure says."""
@@ -54,7 +64,7 @@ class _Tally:
 def docstring(
     ctx: typer.Context,
     paths: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Argument(metavar="PATH", help="Python files, and directories with them; -: standard input."),
     ] = None,
     *,
@@ -103,19 +113,25 @@ def docstring(
         raise InputError(f"timeout must be above 0 seconds, not {timeout:g}")
     if staged and paths:
         raise InputError("--staged takes the files from git: leave the paths out")
+    if "" in (paths or ()):
+        # to a Path it would be the current directory
+        raise InputError(f"a path is empty; for example: {EXAMPLE}")
+    named = [Path(path) for path in paths or ()]
     if staged:
         index = changes.staged()
-        paths = [path for path in index.wholly if path.suffix == walk.SUFFIX]
+        named = [path for path in index.wholly if path.suffix == walk.SUFFIX]
         for path in index.partly:
             if path.suffix == walk.SUFFIX:
                 console.warn(f"{path}: has changes that are not staged, so it is left alone")
-    elif not paths:
+    elif not named and (changed or since is not None):
+        named = [Path()]
+    elif not named:
         raise InputError(f"there is nothing to document; for example: {EXAMPLE}")
-    if _STDIN in paths and len(paths) > 1:
+    if _STDIN in named and len(named) > 1:
         raise InputError("standard input stands alone: leave out - or the files")
     options, tally = shared.load_options(run), _Tally()
-    stdin = source.read_stdin(console.stdin) if paths == [_STDIN] else None
-    given = [_STDIN] if stdin else walk.python_files(paths)
+    stdin = source.read_stdin(console.stdin) if named == [_STDIN] else None
+    given = [_STDIN] if stdin else walk.python_files(named)
     files = given if tests or stdin else [path for path in given if not project.is_test(path)]
     touched, tests_left = None, len(given) - len(files)
     if changed or staged or since is not None:
@@ -123,23 +139,27 @@ def docstring(
             raise InputError("git knows nothing of standard input: leave --changed and --since out")
         touched = changes.touched(files, since)
         files = [path for path in files if touched[path].spans]
-    found = _find(console, files, stdin, Selection(modules, private, magic), touched or {}, tally, named=check)
-    total, among = sum(each.missing for each in found), f"in {_count(len(files), 'file')}"
+    selection = Selection(modules, private, magic)
+    found = _find(console, files, stdin, selection, touched or {}, tally, named=check, fail_open=fail_open)
+    total, among = sum(each.missing for each in found), f"in {_count(len(files) - tally.unread, 'file')}"
+    if tally.unread:
+        among += f"; {_count(tally.unread, 'file')} could not be read"
     if tests_left == len(given) > 0:
         among += f" ({_count(tests_left, 'test')} left out; --tests takes tests too)"
     if check or not total:
         if stdin and not check:
             outputs.show(console, stdin.raw.decode("utf-8"), stdin, "python")
-        console.note(f"{_count(total, 'docstring')} missing {among}" if total else f"no docstring is missing {among}")
+        said = _count(total, "docstring") if total else "no docstring is"
+        console.note(f"{said} missing {among}")
         raise typer.Exit(tally.code(found=total > 0))
     # 0.05 s that a hook with nothing to do goes without
     from codellama import questions
     from codellama.commands.scribe import MAX_TOKENS, Scribe
 
     try:
-        # one that was not asked for is to infill
-        # what fails open runs where nobody looks: in the hooks of others, who may have no model
-        model = shared.find_model(run, "docstring", absent_ok=True, demonstration_ok=not fail_open)
+        # the demonstration writes into files only where it is asked for: a hook may run where nobody looks
+        shown = diff or stdin is not None
+        model = shared.find_model(run, "docstring", absent_ok=True, demonstration_ok=shown and not fail_open)
         chats = questions.chats(model, insist=shared.insist)
         sampling = shared.sampling(
             run, temperature=0.0, top_p=0.9, max_tokens=MAX_TOKENS[style], stop=() if chats else ('"""', "'''"),
@@ -200,12 +220,14 @@ def _find(
     tally: _Tally,
     *,
     named: bool,
+    fail_open: bool,
 ) -> list[_Found]:
     """The files that lack docstrings; `named`: print each definition that does.
 
     `touched`: lines that count alone; of a file that is not there, all.
     """
     from codellama import changes
+    from codellama.sanitiser import one_line
 
     found = []
     for path in files:
@@ -213,12 +235,12 @@ def _find(
         try:
             given, _, lacking = each.read()
         except InputError as error:
-            tally.fail(console, error)
+            tally.skip(console, error, fail_open=fail_open)
             continue
         if lacking:
             found.append(replace(each, missing=len(lacking)))
         for definition in lacking if named else ():
-            console.write_line(f"{given.name}:{definition.line}: {definition.title} has no docstring")
+            console.write_line(f"{one_line(given.name)}:{definition.line}: {definition.title} has no docstring")
     return found
 
 

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from codellama.commands.options import Run
-from codellama.errors import CodellamaError, ExitCode
+from codellama.commands.options import Run, Shared
+from codellama.errors import CodellamaError, ExitCode, InputError
 
 if TYPE_CHECKING:
     from codellama.checkup import Finding
     from codellama.console import Console
+    from codellama.settings import Settings
 
 _NAME = 12
 # columns: the longest name
@@ -60,6 +61,17 @@ def doctor(
         raise typer.Exit(ExitCode.FAILED)
 
 
+def _settings(run: Run) -> Settings:
+    """The settings, which every command can work with. Raises InputError for others, naming where they stand."""
+    settings = run.settings
+    try:
+        Shared().sampling(run, temperature=0.0, top_p=1.0, max_tokens=None)
+        Shared().load_options(run)
+    except InputError as error:
+        raise InputError(f"{settings.config}: {error}") from None
+    return settings
+
+
 def _findings(ctx: typer.Context, run: Run) -> Iterator[Finding]:
     """One after another, as they are found: the packages take seconds to import."""
     import locale
@@ -77,7 +89,7 @@ def _findings(ctx: typer.Context, run: Run) -> Iterator[Finding]:
     yield from checkup.guarded("CUDA", partial(checkup.gpus, machine, imported["torch"]))
     yield from checkup.guarded("RAM", partial(checkup.ram, machine))
     yield from checkup.guarded(
-        "settings", partial(checkup.configuration, lambda: run.settings, console.environ)
+        "settings", partial(checkup.configuration, partial(_settings, run), console.environ)
     )  # fmt: skip
     try:
         settings = run.settings

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from codellama.commands.options import Run
+from codellama.commands.options import Run, confirmed
 from codellama.errors import CodellamaError, InputError
 from codellama.sanitiser import one_line
 
@@ -82,6 +82,7 @@ def delete(
     ids: Annotated[list[int] | None, typer.Argument(metavar="ID…", help="Which ones.")] = None,
     *,
     all_of_them: Annotated[bool, typer.Option("--all", help="All there are.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="With --all: do not ask.")] = False,
 ) -> None:
     """Delete conversations for good."""
     if bool(ids) == all_of_them:
@@ -92,11 +93,18 @@ def delete(
             raise CodellamaError("nothing was deleted: the history cannot be written")
         named = [history.conversation(id) for id in dict.fromkeys(ids or ())]
         found = history.conversations() if all_of_them else named
+        if all_of_them and found and not yes and not confirmed(run.console, f"delete {_conversations(len(found))}?"):
+            run.console.note("nothing was deleted")
+            return
         for each in found:
             history.delete(each.id)
         if found and not history.kept:
             raise CodellamaError("not all was deleted: the history cannot be written any more")
-    run.console.note(f"deleted {len(found)} conversation{'s' if len(found) != 1 else ''}")
+    run.console.note(f"deleted {_conversations(len(found))}")
+
+
+def _conversations(count: int) -> str:
+    return f"{count} conversation{'' if count == 1 else 's'}"
 
 
 @app.command("on")

@@ -10,7 +10,7 @@ import typer
 from codellama.commands.models_info import info
 from codellama.commands.models_memory import memory
 from codellama.commands.models_pull import pull
-from codellama.commands.options import Run
+from codellama.commands.options import Run, confirmed
 from codellama.commands.reports import machine_json, size, table
 
 if TYPE_CHECKING:
@@ -102,18 +102,14 @@ def remove(
 ) -> None:
     """Remove a model, or what was fetched of it by now."""
     from codellama import shelf
-    from codellama.errors import InputError
 
     run: Run = ctx.obj
     console = run.console
     console.quiet = console.quiet or quiet
     place = shelf.removable(name, run.settings, console.environ)
-    if not yes:
-        if not (console.stdin_tty and console.stderr_tty):
-            raise InputError(f"{place}: --yes says that it may be removed")
-        if console.ask(f"remove {place}? (y/n)").lower() not in ("y", "yes"):
-            console.note("nothing was removed")
-            return
+    if not yes and not confirmed(console, f"remove {place}?"):
+        console.note("nothing was removed")
+        return
     shelf.remove(name, run.settings, console.environ)
     console.note(f"{place} is removed")
 

@@ -31,7 +31,7 @@ def info(
 
     The exit code is 1 where they are damaged.
     """
-    from codellama import health, models, pull
+    from codellama import health, manifest, models, pull
     from codellama.memory import parameters
 
     run: Run = ctx.obj
@@ -42,7 +42,9 @@ def info(
     found = health.examine(model.directory) if model.directory else None
     faults = list(found.faults) if found else []
     checksums = None
-    if verify and not faults:
+    if verify and not (model.home / manifest.MANIFEST).is_file():
+        console.note(f"{model.name} has no {manifest.MANIFEST} to compare its files with")
+    elif verify and not faults:
         from codellama.convert.verify import recheck
 
         with console.progress(name) as line:
@@ -104,7 +106,8 @@ def info(
             sizes = [(file.name, size(file.bytes), "DAMAGED" if file.fault else file.note) for file in found.files]
             lines += ["", *table([*sizes, ("together", size(sum(file.bytes for file in found.files)), "")], {1})]
             sound = "and every file is as its checksum says" if checksums else "as far as sizes and headers tell"
-            lines += ["", f"damaged: {len(faults)} faults" if faults else f"sound, {sound}"]
+            damage = f"damaged: {len(faults)} fault{'' if len(faults) == 1 else 's'}"
+            lines += ["", damage if faults else f"sound, {sound}"]
         console.write_line("\n".join(lines))
     for fault in faults:
         console.error(fault)

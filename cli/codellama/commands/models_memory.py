@@ -99,7 +99,8 @@ def memory(
     lines += [
         "",
         f"layer: the largest. cache: {size(per_token)} a token in {dtype}. in all: with {size(WORKING)}",
-        f"to work with on each device. longest: context that fits {'on the GPUs' if machine.gpus else 'in RAM'}.",
+        f"to work with on each device. longest: context that fits {'on the GPUs' if machine.gpus else 'in RAM'};",
+        f"{model.name} was made for {model.trained_context or model.context}.",
     ]
     console.write_line("\n".join(lines))
 

@@ -192,6 +192,13 @@ def check(sampling: Sampling) -> None:
             raise InputError(f"{name} must be {wanted}, not {value}")
 
 
+def confirmed(console: Console, question: str) -> bool:
+    """Whether the user says yes. Raises InputError where nobody can be asked."""
+    if not (console.stdin_tty and console.stderr_tty):
+        raise InputError(f"{question} --yes says so where nobody can be asked")
+    return console.ask(f"{question} (y/n)").lower() in ("y", "yes")
+
+
 def tokens_needed(model: Model, prompt: Prompt, sampling: Sampling, answers: int = 1) -> int:
     """Tokens that the KV cache must hold, all candidates together; `answers`: how many are given, one after another,
     each in the prompt of the next.
