@@ -146,9 +146,12 @@ def test_only_the_first_space_goes_and_only_where_there_is_a_dummy_prefix(
 @pytest.mark.parametrize(
     ("question", "title"),
     [
+        ("app.py:3-9:\n```python\nx = 1\n```\nwhy one?", "why one?"),
+        ("app.py:\n```python\nx = 1\n```\n", "app.py:"),
+        ("in words:\n\n```\nx = 1\n```\nb.py:\n```\n1\n```\n", "in words:"),
         ("how?", "how?"),
         ("\n  how   does\tit \n work", "how does it"),
-        ("```py\nx = 1\n```\nwhat is it", "x = 1"),
+        ("```py\nx = 1\n```\nwhat is it", "what is it"),
         ("word " * 20, "word word word word word word word word word word word…"),
         ("x" * 100, "x" * 59 + "…"),
         ("", ""),

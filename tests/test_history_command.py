@@ -77,6 +77,7 @@ def test_show_and_export_give_markdown(cli: Cli, kept: Path, tmp_path: Path) -> 
     done = cli("history", "export", "2", str(file))
     assert (done.code, done.err) == (2, f"codellama: {file}: is there already; name another\n")
     assert file.read_text() == shown
+    assert "`codellama history show 1` prints it" in cli("history", "export", "1", "-").err
     assert cli("history", "export", "1", str(tmp_path / "absent" / "a.md")).code == 2
 
 

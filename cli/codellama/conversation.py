@@ -141,9 +141,18 @@ def spoken(chunks: Iterable[Chunk], tokenizer: Tokenizer) -> Iterator[Chunk]:
 
 
 def title(question: str) -> str:
-    """A line to know a conversation by: the question's first line in words, cut at a word where it is too long."""
-    lines = [" ".join(line.split()) for line in question.splitlines()]
-    line = next((line for line in lines if line and not re.match(r"(```|~~~)", line)), "")
+    """A line to know a conversation by: the question's first line in words, cut at a word where it is too long.
+
+    Attached files and their names come last, where there is nothing else.
+    """
+    words, at = "", 0
+    for block in blocks(question):
+        before = question[at : block.start]
+        # the line above a block names its file
+        words += before[: before.rstrip("\n").rfind("\n") + 1] if before.endswith(":\n") else before
+        at = block.end
+    found = [" ".join(line.split()) for line in [*(words + question[at:]).splitlines(), *question.splitlines()]]
+    line = next((line for line in found if line and not re.match(r"(```|~~~)", line)), "")
     if len(line) <= TITLE:
         return line
     cut = line[: TITLE - 1]

@@ -86,7 +86,7 @@ def chat(
     nothing_asked = question is None and not file and console.stdin_tty
     screen = screen or (nothing_asked and console.stdout_tty and not printed and not console.dumb)
     asked = inputs.question(console, question, file or (), None if screen else EXAMPLE)
-    system = None if system is None else source.check_argument(system, "--system")
+    system = source.check_argument(system, "--system") if system else None
     sampling = shared.sampling(
         # the reference's own defaults for chat
         run, temperature=0.2, top_p=0.95, max_tokens=None,

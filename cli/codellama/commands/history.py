@@ -71,6 +71,8 @@ def export(
     """Write a conversation into a new file, as Markdown."""
     from codellama import newfile
 
+    if str(path) == "-":
+        raise InputError(f"export writes a file; `codellama history show {id}` prints it")
     with _opened(ctx.obj) as history:
         text = _markdown(history.conversation(id), history.messages(id))
     newfile.create(path, text.encode())
