@@ -85,7 +85,7 @@ def info(
         shape = _architecture(config)
         rows = [
             ("name", model.name),
-            ("directory", str(model.directory or "not on this machine")),
+            ("directory", str(model.directory or f"not on this machine: `codellama models pull {model.name}` fetches it")),
             ("what", " ".join(filter(None, [model.size, model.variant])) or "not known: no codellama.json, no entry"),
             ("parameters", f"{parameters(config).total:,}"),
             ("layers", f"{shape['layers']}, hidden size {shape['hidden_size']}, {shape['heads']} heads "
