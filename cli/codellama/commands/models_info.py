@@ -83,9 +83,10 @@ def info(
         console.write_line(json.dumps(content))
     else:
         shape = _architecture(config)
+        absent = f"not on this machine: `codellama models pull {model.name}` fetches it"
         rows = [
             ("name", model.name),
-            ("directory", str(model.directory or f"not on this machine: `codellama models pull {model.name}` fetches it")),
+            ("directory", str(model.directory or absent)),
             ("what", " ".join(filter(None, [model.size, model.variant])) or "not known: no codellama.json, no entry"),
             ("parameters", f"{parameters(config).total:,}"),
             ("layers", f"{shape['layers']}, hidden size {shape['hidden_size']}, {shape['heads']} heads "
