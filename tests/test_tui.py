@@ -552,6 +552,39 @@ async def test_a_command_is_completed_and_so_is_a_path(
         assert "with source/some.py" in chat.screen
 
 
+@journey
+async def test_enter_sends_what_is_typed_and_takes_only_what_was_chosen(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("app.py", "app.py.bak", "app.py.orig"):
+        Path(name).write_text("x = 1\n")
+    async with Chat(home).open() as chat:
+        for line in ("/file app.py", "/theme ansi"):
+            await chat.send(line)
+        assert [each.name for each in chat.app.chat.attached] == ["app.py"]
+        assert chat.app.theme == "ansi-dark"
+        # a choice by the arrow keys, and the unfinished name of a command
+        await chat.pilot.press(*"/file app.py", "down", "enter")
+        assert [each.name for each in chat.app.chat.attached] == ["app.py", "app.py.orig"]
+        await chat.pilot.press(*"/fi", "enter")
+        assert chat.composer.text == "/file "
+
+
+@pytest.mark.parametrize("line", ["/set temperature=0.5", "/se"])
+@journey
+async def test_enter_right_behind_the_text_is_not_about_older_suggestions(home: Path, line: str) -> None:
+    async with Chat(home).open() as chat:
+        await chat.pilot.press("/")
+        # the key comes before the message that the text has changed
+        chat.composer.insert(line[1:])
+        chat.composer.action_send()
+        await chat.pilot.pause()
+        assert not isinstance(chat.app.screen, Show)
+        assert ("temperature=0.5" in chat.screen) == ("0.5" in line)
+        assert "temperature=" in chat.screen
+
+
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
