@@ -151,20 +151,27 @@ class ChatScreen(Orders):
         environ = self.tools.environ
         named = environ.get("VISUAL") or environ.get("EDITOR") or "vi"
         try:
-            command = shlex.split(named)
+            command = shlex.split(named) or ["vi"]
         except ValueError as error:
             self._complain(f"$EDITOR, {named}: {error}")
             return
+        failure: Exception | None = None
         with tempfile.TemporaryDirectory(prefix="codellama-") as directory:
             path = Path(directory) / "question.md"
             path.write_text(self.composer.text, encoding="utf-8")
             try:
                 with self.app.suspend():
-                    subprocess.run([*command, str(path)], check=False)
+                    # Textual takes the terminal back only where nothing is raised in here
+                    try:
+                        subprocess.run([*command, str(path)], check=False)
+                    except OSError as error:
+                        failure = error
                 text = source.read_file(path).text
-            except (OSError, SuspendNotSupported, CodellamaError) as error:
-                self._complain(f"{command[0]}: {getattr(error, 'strerror', None) or error}")
-                return
+            except (SuspendNotSupported, CodellamaError) as error:
+                failure = error
+        if failure is not None:
+            self._complain(f"{command[0]}: {getattr(failure, 'strerror', None) or failure}; $EDITOR names another")
+            return
         self.composer.put(text.replace("\r\n", "\n").removesuffix("\n"))
 
     async def on_composer_sent(self, event: Composer.Sent) -> None:
