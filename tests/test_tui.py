@@ -474,13 +474,18 @@ async def test_a_block_is_focused_copied_saved_and_compared_by_key(
         await chat.pilot.pause()
         # it is there: the user is asked
         assert isinstance(chat.app.screen, Choose)
-        await chat.pilot.press("down", "enter")
+        # what loses nothing is chosen beforehand
+        assert "❯ Leave it" in chat.screen
+        await chat.pilot.press("enter")
         await chat.pilot.pause()
         assert Path("app.py").read_text() == "def one():\n    return 2\n"
         await chat.pilot.press("s")
         await chat.pilot.pause()
         await chat.pilot.press("enter")
         await chat.pilot.pause()
+        await chat.pilot.press("down")
+        await chat.pilot.pause()
+        assert "❯ Overwrite it" in chat.screen
         await chat.pilot.press("enter")
         await chat.pilot.pause()
         assert Path("app.py").read_text() == "def one():\n    return 1\n"
@@ -748,6 +753,8 @@ async def test_an_earlier_question_is_changed_by_key(home: Path) -> None:
         await chat.ask("one")
         await chat.pilot.press("shift+tab")
         assert isinstance(chat.app.focused, Question)
+        # a mark that needs no colour
+        assert "▌ one" in chat.screen
         await chat.pilot.press("e")
         assert chat.composer.text == "one"
         assert chat.composer.has_focus

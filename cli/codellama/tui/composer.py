@@ -11,20 +11,21 @@ from textual import events
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.message import Message
-from textual.widgets import OptionList, TextArea
+from textual.widgets import TextArea
 from textual.widgets.option_list import Option
 
 from codellama.sanitiser import sanitise
+from codellama.tui.choices import Choices
 from codellama.tui.completion import Completion, completions
 
 PLACEHOLDER = "Ask about code, or type / for commands"
 
 
-class Suggestions(OptionList, can_focus=False):
+class Suggestions(Choices, can_focus=False):
     """What the beginning of a command may become."""
 
     def __init__(self) -> None:
-        super().__init__(compact=True)
+        super().__init__()
         self._offered: list[Completion] = []
         self.picked = False
         # True: the highlighted one was chosen with the arrow keys
