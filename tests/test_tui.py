@@ -761,6 +761,25 @@ async def test_an_earlier_question_is_changed_by_key(home: Path) -> None:
 
 
 @journey
+async def test_a_draft_outlasts_the_change_of_a_question(home: Path) -> None:
+    history = History.open(home / "codellama" / "history" / "history.db")
+    async with Chat(home, history=history).open() as chat:
+        await chat.ask("one")
+        await chat.pilot.press(*"draft", "shift+tab", "e")
+        assert chat.composer.text == "one"
+        await chat.pilot.press("escape")
+        assert chat.composer.text == "draft"
+        await chat.pilot.press("shift+tab", "e", "x", "enter")
+        await chat.idle()
+        assert chat.app.chat.talk.questions == ["onex"]
+        assert chat.composer.text == "draft"
+        await chat.pilot.press("shift+tab", "e", "ctrl+q")
+    async with Chat(home, history=history).open() as again:
+        assert again.composer.text == "draft\nonex"
+    history.close()
+
+
+@journey
 async def test_streamed_letter_by_letter_it_shows_what_it_shows_as_a_whole(home: Path) -> None:
     text = (
         "A **bold\nline** and `code`\n\n1. one\n\n   ```bash\n   ls\n   ```\n\n   then\n2. two\n\n"

@@ -160,6 +160,8 @@ class Orders(Filing):
         self.leave()
 
     def _edit(self, number: int) -> None:
+        if self.editing is None:
+            self.draft = self.composer.text
         self.editing = number
         self.composer.put(self.talk.questions[number - 1])
         self.composer.focus()
@@ -180,7 +182,8 @@ class Orders(Filing):
 
     async def _open(self, talk: Talk) -> None:
         """Show a conversation."""
-        self.talk, self.editing = talk, None
+        self.talk = talk
+        self.end_editing()
         self.attach([])
         turns: list[Widget] = []
         for saved in talk.said:
@@ -197,7 +200,7 @@ class Orders(Filing):
         """What is in the input waits for the next time; what was said is kept already."""
         self.stop()
         if self.talk.history.kept:
-            draft.keep(draft.path_beside(self.tools.settings.history), self.composer.text)
+            draft.keep(draft.path_beside(self.tools.settings.history), self.unsent)
         self.app.exit()
 
 

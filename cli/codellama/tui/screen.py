@@ -113,8 +113,8 @@ class ChatScreen(Orders):
         elif self.busy:
             self.stop()
         elif self.editing is not None:
-            self.editing = None
             composer.put("")
+            self.end_editing()
             self.say(self.standing())
         else:
             self.clear_selection()
