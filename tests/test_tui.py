@@ -761,6 +761,28 @@ async def test_an_earlier_question_is_changed_by_key(home: Path) -> None:
 
 
 @journey
+async def test_a_window_deletes_no_draft_but_its_own(home: Path) -> None:
+    history = History.open(home / "codellama" / "history" / "history.db")
+
+    async def left(typed: str, text: str = "") -> str:
+        async with Chat(home, history=history, text=text).open() as chat:
+            there = chat.composer.text
+            chat.composer.put(typed)
+            await chat.pilot.press("ctrl+q")
+        return there
+
+    async with Chat(home, history=history).open() as first:
+        assert await left("draft") == ""
+        await first.pilot.press("ctrl+q")
+    # what was given at the start does not take its place
+    assert await left("", text="given") == "given"
+    assert await left("given", text="given") == "given"
+    assert await left("") == "draft\ngiven"
+    assert await left("") == ""
+    history.close()
+
+
+@journey
 async def test_a_draft_outlasts_the_change_of_a_question(home: Path) -> None:
     history = History.open(home / "codellama" / "history" / "history.db")
     async with Chat(home, history=history).open() as chat:

@@ -55,8 +55,8 @@ class ChatApp(App[None]):
         return VARIABLES
 
     def get_default_screen(self) -> ChatScreen:
-        text = self._text or draft.read(draft.path_beside(self._tools.settings.history))
-        return ChatScreen(self._talk, self._tools, text)
+        loaded = "" if self._text else draft.read(draft.path_beside(self._tools.settings.history))
+        return ChatScreen(self._talk, self._tools, self._text, loaded)
 
     @property
     def chat(self) -> ChatScreen:

@@ -29,6 +29,9 @@ DEMONSTRATION = "tiny is a demonstration and not Code Llama; /model NAME lets an
 class Orders(Filing):
     """One method a command: `order_NAME`. Those that fail raise a CodellamaError; the line is in the input again."""
 
+    loaded = ""
+    # the draft that the input began with
+
     async def order(self, text: str, name: str, argument: str) -> None:
         """Do what a slash command says; where that fails, it is in the input again."""
         known = slash.command(name)
@@ -200,7 +203,7 @@ class Orders(Filing):
         """What is in the input waits for the next time; what was said is kept already."""
         self.stop()
         if self.talk.history.kept:
-            draft.keep(draft.path_beside(self.tools.settings.history), self.unsent)
+            draft.keep(draft.path_beside(self.tools.settings.history), self.unsent, self.loaded)
         self.app.exit()
 
 

@@ -66,9 +66,10 @@ class ChatScreen(Orders):
         Binding("up,k", "app.focus_previous", show=False),
     ]
 
-    def __init__(self, talk: Talk, tools: Tools, text: str = "") -> None:
+    def __init__(self, talk: Talk, tools: Tools, text: str = "", loaded: str = "") -> None:
+        """`text`: put into the input; without one it is `loaded`, the draft of the last time."""
         super().__init__(talk, tools)
-        self._text = text
+        self._text, self.loaded = text or loaded, loaded
         self._interrupted = 0.0
         # when Ctrl+C was pressed last
 
