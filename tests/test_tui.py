@@ -108,6 +108,49 @@ async def test_an_answer_that_comes_is_in_the_history_before_its_end(home: Path)
     history.close()
 
 
+@pytest.mark.parametrize("when", ["between", "meanwhile", "before the answer"])
+@journey
+async def test_a_conversation_that_was_deleted_elsewhere_is_kept_anew(home: Path, when: str) -> None:
+    path = home / "history" / "history.db"
+    history, elsewhere = History.open(path), History.open(path)
+    script: list[Step] = ["two", Pause(0.4), " more"] if when == "meanwhile" else [Pause(0.4), "two more"]
+    async with Chat(home, ["one"], script, ["three"], history=history).open() as chat:
+        await chat.ask("a")
+        if when == "between":
+            elsewhere.delete(1)
+        await chat.send("b")
+        await chat.until(lambda: len(chat.backend.requests) == 2)
+        if when != "between":
+            count = 4 if when == "meanwhile" else 3
+            await chat.until(lambda: len(history.messages(1)) == count)
+            elsewhere.delete(1)
+        await chat.idle()
+        await chat.ask("c")
+        assert chat.screen.count("was deleted elsewhere") == 1
+        assert chat.app.chat.talk.id
+        kept = [content for _, content in said(elsewhere, chat.app.chat.talk.id)]
+    assert kept == ["a", "one", "b", "two more", "c", "three"]
+    assert len(elsewhere.conversations()) == 1
+    history.close()
+    elsewhere.close()
+
+
+@journey
+async def test_to_branch_off_what_was_deleted_elsewhere_breaks_nothing(home: Path) -> None:
+    path = home / "history" / "history.db"
+    history, elsewhere = History.open(path), History.open(path)
+    async with Chat(home, ["one"], ["two"], history=history).open() as chat:
+        await chat.ask("a")
+        elsewhere.delete(1)
+        await chat.ask("/retry")
+        last = elsewhere.last()
+    assert last
+    assert said(elsewhere, last.id) == [("user", "a"), ("assistant", "two")]
+    assert history.kept
+    history.close()
+    elsewhere.close()
+
+
 @pytest.mark.parametrize(
     "error", [CodellamaError("out of memory: take a smaller model"), RuntimeError("[red]boom\x1b]0;x\a")]
 )

@@ -38,6 +38,7 @@ class ChatApp(App[None]):
         # told beforehand: what takes colours away differs between the terminal's palette and other colours
         super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None)
         self._talk, self._tools, self._text = talk, tools, text
+        talk.notice = self.say
         pick = tools.settings.pick
         self.set_keymap(keys.keymap(pick("keys", default={})))
         self.register_theme(DARK)
