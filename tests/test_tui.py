@@ -283,6 +283,20 @@ async def test_a_conversation_is_found_resumed_and_another_deleted(home: Path) -
 
 
 @journey
+async def test_what_a_deletion_takes_is_seen_on_a_small_screen(home: Path) -> None:
+    history = History.nowhere()
+    for number in range(30):
+        history.add(history.start(f"{number} " + "a rather long title " * 3, "tiny"), Saved("user", "x"))
+    async with Chat(home, history=history).open((60, 20)) as chat:
+        await chat.send("/sessions")
+        await chat.pilot.press("ctrl+d")
+        await chat.pilot.pause()
+        shown = " ".join(re.sub("[│╭╮╰╯]", " ", chat.screen).split())
+        assert "Ctrl+D again deletes “29 a rather" in shown
+        assert "and its 1 messages" in shown
+
+
+@journey
 async def test_the_context_is_never_cut_silently(home: Path) -> None:
     async with Chat(home, ["one " * 30], ["two"], ["three"], context=128).open() as chat:
         await chat.ask("first question " * 12)
