@@ -794,6 +794,9 @@ async def test_keys_of_the_settings_hold_in_the_input_and_outside(home: Path) ->
     [
         ({"keys": {"fly": "f1"}}, "no action 'fly'"),
         ({"keys": {"send": 3}}, "must be a key"),
+        ({"keys": {"send": "ctrl+s, ctrl+foo"}}, r"config\.toml: keys: send: 'ctrl\+foo' is no key"),
+        ({"keys": {"send": "ctrl+g"}}, r"codellama/config\.toml: keys: 'ctrl\+g' is the key of both send and editor"),
+        ({"keys": {"code.save": "d"}}, r"'d' is the key of both code\.save and code\.diff"),
         ({"theme": "mud"}, "no theme 'mud'"),
     ],
 )

@@ -40,7 +40,7 @@ class ChatApp(App[None]):
         self._talk, self._tools, self._text = talk, tools, text
         talk.notice = self.say
         pick = tools.settings.pick
-        self.set_keymap(keys.keymap(pick("keys", default={})))
+        self.set_keymap(keys.keymap(pick("keys", default={}), tools.settings.config))
         self.register_theme(DARK)
         self.register_theme(LIGHT)
         # without colours the terminal's own ground is the right one
@@ -48,7 +48,7 @@ class ChatApp(App[None]):
         theme = THEMES.get(name, name)
         if theme not in self.available_themes:
             raise InputError(
-                f"config.toml: no theme {name!r}; there are {', '.join([*THEMES, *self.available_themes])}"
+                f"{tools.settings.config}: no theme {name!r}; there are {', '.join([*THEMES, *self.available_themes])}"
             )
         self.theme = theme
 
