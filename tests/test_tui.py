@@ -688,6 +688,27 @@ async def test_set_and_system_change_what_is_asked(home: Path) -> None:
 
 
 @journey
+async def test_a_system_message_with_a_tag_of_the_format_is_refused_at_once(home: Path) -> None:
+    async with Chat(home).open() as chat:
+        await chat.ask("/system never say [INST]")
+        assert "holds [INST]" in " ".join(chat.screen.split())
+        assert chat.app.chat.talk.system == ""
+        assert chat.composer.text == "/system never say [INST]"
+
+
+@journey
+async def test_retry_says_that_the_answer_will_be_the_same_only_where_it_will(home: Path) -> None:
+    async with Chat(home).open() as chat:
+        await chat.ask("/set temperature=0.8")
+        await chat.ask("a")
+        await chat.ask("/set temperature=0")
+        await chat.ask("/retry")
+        assert "will be the same" not in chat.screen
+        await chat.ask("/retry")
+        assert "will be the same" in chat.screen
+
+
+@journey
 async def test_another_model_answers_and_one_that_cannot_is_refused(home: Path) -> None:
     other = ScriptedBackend(replace(models.read(TINY, "other"), name="other"), ["from the other"])
     mute = ScriptedBackend(replace(models.read(TINY, "mute"), name="mute", chat_format=None))

@@ -61,7 +61,10 @@ class Orders(Filing):
 
     async def order_system(self, argument: str) -> None:
         if argument:
-            self.talk = self.talk.with_system("" if argument == "-" else argument)
+            talk = self.talk.with_system("" if argument == "-" else argument)
+            # a tag of the chat format is refused now, and not with each question that follows
+            talk.fit("")
+            self.talk = talk
         await self.transcript.note(f"system: {self.talk.system or 'none'}")
         self.say(self.standing())
 
@@ -90,13 +93,14 @@ class Orders(Filing):
         count = len(self.talk.questions)
         if not count:
             raise InputError("there is no question to answer once more")
+        before = self.talk.said[-1].sampling
         talk = self.talk.upto(self._said_before(count) + 1)
         talk.sampling = replace(talk.sampling, seed=(talk.sampling.seed + 1) % 2**63)
         turn = talk.again()
         self.talk = talk
         await self.transcript.cut_below(count)
         await self.answer(turn)
-        if talk.sampling.temperature == 0:
+        if talk.sampling.temperature == 0 and before == replace(talk.sampling, seed=before.seed if before else 0):
             await self.transcript.note("the temperature is 0: the answer will be the same; /set temperature=0.8")
 
     async def order_edit(self, argument: str) -> None:
