@@ -549,6 +549,17 @@ async def test_a_block_is_focused_copied_saved_and_compared_by_key(
 
 
 @journey
+async def test_tab_goes_from_the_input_to_the_newest_block_and_shift_tab_further_up(home: Path) -> None:
+    async with Chat(home, ["```\nold\n```"], ["```\nnew\n```"]).open() as chat:
+        await chat.ask("a")
+        await chat.ask("b")
+        await chat.pilot.press("tab", "c")
+        assert chat.app.clipboard == "new"
+        await chat.pilot.press("shift+tab", "shift+tab", "c")
+        assert chat.app.clipboard == "old"
+
+
+@journey
 async def test_a_block_is_copied_by_mouse(home: Path) -> None:
     async with Chat(home, words(CODE)).open() as chat:
         await chat.ask("how?")
@@ -801,6 +812,7 @@ async def test_an_answer_under_way_does_not_take_a_second_question(home: Path) -
 @journey
 async def test_keys_of_the_settings_hold_in_the_input_and_outside(home: Path) -> None:
     async with Chat(home, settings={"keys": {"send": "ctrl+s", "quit": "f10"}}).open() as chat:
+        assert "  Ctrl+S  send" in chat.screen
         await chat.pilot.press("a", "enter", "b")
         assert chat.composer.text == "a\nb"
         await chat.pilot.press("ctrl+s")

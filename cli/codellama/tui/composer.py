@@ -155,7 +155,8 @@ class Composer(TextArea):
         if chosen:
             self._accept(chosen)
         else:
-            self.screen.focus_next()
+            # the input stands last: what is before it is the newest
+            self.screen.focus_previous()
 
     def _accept(self, chosen: Completion) -> None:
         self.put(chosen.text)

@@ -76,7 +76,7 @@ def _is_key(key: str) -> bool:
 def help_text(changed: Mapping[str, str]) -> str:
     """What keys and commands do, a line each."""
     rows = [
-        (_shown(changed.get(binding.id or "", binding.key)), binding.description)
+        (shown(changed.get(binding.id or "", binding.key)), binding.description)
         for binding in bindings()
         if binding.description
     ]
@@ -90,7 +90,7 @@ def help_text(changed: Mapping[str, str]) -> str:
 _NAMES = {"pageup": "PgUp", "pagedown": "PgDn", "escape": "Esc"}
 
 
-def _shown(keys: str) -> str:
+def shown(keys: str) -> str:
     """ctrl+j,shift+enter → Ctrl+J, Shift+Enter; a letter alone stays as it is."""
     return ", ".join(
         "+".join(_NAMES.get(part) or part.capitalize() for part in key.split("+")) if len(key) > 1 else key

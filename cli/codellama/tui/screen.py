@@ -74,14 +74,15 @@ class ChatScreen(Orders):
         # when Ctrl+C was pressed last
 
     def compose(self) -> ComposeResult:
-        yield Transcript()
+        keys = self.tools.settings.pick("keys", default={})
+        yield Transcript(keys)
         with Vertical(id="ask"):
             suggestions = Suggestions()
             yield suggestions
             yield Static(id="attached")
             with Horizontal(id="box"):
                 yield Static("❯", id="mark")
-                yield Composer(suggestions, self.tools.settings.pick("keys", default={}))
+                yield Composer(suggestions, keys)
             yield Status()
 
     async def on_mount(self) -> None:
