@@ -108,6 +108,49 @@ async def test_an_answer_that_comes_is_in_the_history_before_its_end(home: Path)
     history.close()
 
 
+@pytest.mark.parametrize("when", ["between", "meanwhile", "before the answer"])
+@journey
+async def test_a_conversation_that_was_deleted_elsewhere_is_kept_anew(home: Path, when: str) -> None:
+    path = home / "history" / "history.db"
+    history, elsewhere = History.open(path), History.open(path)
+    script: list[Step] = ["two", Pause(0.4), " more"] if when == "meanwhile" else [Pause(0.4), "two more"]
+    async with Chat(home, ["one"], script, ["three"], history=history).open() as chat:
+        await chat.ask("a")
+        if when == "between":
+            elsewhere.delete(1)
+        await chat.send("b")
+        await chat.until(lambda: len(chat.backend.requests) == 2)
+        if when != "between":
+            count = 4 if when == "meanwhile" else 3
+            await chat.until(lambda: len(history.messages(1)) == count)
+            elsewhere.delete(1)
+        await chat.idle()
+        await chat.ask("c")
+        assert chat.screen.count("was deleted elsewhere") == 1
+        assert chat.app.chat.talk.id
+        kept = [content for _, content in said(elsewhere, chat.app.chat.talk.id)]
+    assert kept == ["a", "one", "b", "two more", "c", "three"]
+    assert len(elsewhere.conversations()) == 1
+    history.close()
+    elsewhere.close()
+
+
+@journey
+async def test_to_branch_off_what_was_deleted_elsewhere_breaks_nothing(home: Path) -> None:
+    path = home / "history" / "history.db"
+    history, elsewhere = History.open(path), History.open(path)
+    async with Chat(home, ["one"], ["two"], history=history).open() as chat:
+        await chat.ask("a")
+        elsewhere.delete(1)
+        await chat.ask("/retry")
+        last = elsewhere.last()
+    assert last
+    assert said(elsewhere, last.id) == [("user", "a"), ("assistant", "two")]
+    assert history.kept
+    history.close()
+    elsewhere.close()
+
+
 @pytest.mark.parametrize(
     "error", [CodellamaError("out of memory: take a smaller model"), RuntimeError("[red]boom\x1b]0;x\a")]
 )
@@ -237,6 +280,20 @@ async def test_a_conversation_is_found_resumed_and_another_deleted(home: Path) -
         assert "sorting lists" in chat.backend.requests[2][0].text
     assert [content for _, content in said(history, 1)] == ["sorting lists", CODE, "go on", "more"]
     history.close()
+
+
+@journey
+async def test_what_a_deletion_takes_is_seen_on_a_small_screen(home: Path) -> None:
+    history = History.nowhere()
+    for number in range(30):
+        history.add(history.start(f"{number} " + "a rather long title " * 3, "tiny"), Saved("user", "x"))
+    async with Chat(home, history=history).open((60, 20)) as chat:
+        await chat.send("/sessions")
+        await chat.pilot.press("ctrl+d")
+        await chat.pilot.pause()
+        shown = " ".join(re.sub("[│╭╮╰╯]", " ", chat.screen).split())
+        assert "Ctrl+D again deletes “29 a rather" in shown
+        assert "and its 1 messages" in shown
 
 
 @journey
@@ -474,16 +531,32 @@ async def test_a_block_is_focused_copied_saved_and_compared_by_key(
         await chat.pilot.pause()
         # it is there: the user is asked
         assert isinstance(chat.app.screen, Choose)
-        await chat.pilot.press("down", "enter")
+        # what loses nothing is chosen beforehand
+        assert "❯ Leave it" in chat.screen
+        await chat.pilot.press("enter")
         await chat.pilot.pause()
         assert Path("app.py").read_text() == "def one():\n    return 2\n"
         await chat.pilot.press("s")
         await chat.pilot.pause()
         await chat.pilot.press("enter")
         await chat.pilot.pause()
+        await chat.pilot.press("down")
+        await chat.pilot.pause()
+        assert "❯ Overwrite it" in chat.screen
         await chat.pilot.press("enter")
         await chat.pilot.pause()
         assert Path("app.py").read_text() == "def one():\n    return 1\n"
+
+
+@journey
+async def test_tab_goes_from_the_input_to_the_newest_block_and_shift_tab_further_up(home: Path) -> None:
+    async with Chat(home, ["```\nold\n```"], ["```\nnew\n```"]).open() as chat:
+        await chat.ask("a")
+        await chat.ask("b")
+        await chat.pilot.press("tab", "c")
+        assert chat.app.clipboard == "new"
+        await chat.pilot.press("shift+tab", "shift+tab", "c")
+        assert chat.app.clipboard == "old"
 
 
 @journey
@@ -552,6 +625,39 @@ async def test_a_command_is_completed_and_so_is_a_path(
         assert "with source/some.py" in chat.screen
 
 
+@journey
+async def test_enter_sends_what_is_typed_and_takes_only_what_was_chosen(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("app.py", "app.py.bak", "app.py.orig"):
+        Path(name).write_text("x = 1\n")
+    async with Chat(home).open() as chat:
+        for line in ("/file app.py", "/theme ansi"):
+            await chat.send(line)
+        assert [each.name for each in chat.app.chat.attached] == ["app.py"]
+        assert chat.app.theme == "ansi-dark"
+        # a choice by the arrow keys, and the unfinished name of a command
+        await chat.pilot.press(*"/file app.py", "down", "enter")
+        assert [each.name for each in chat.app.chat.attached] == ["app.py", "app.py.orig"]
+        await chat.pilot.press(*"/fi", "enter")
+        assert chat.composer.text == "/file "
+
+
+@pytest.mark.parametrize("line", ["/set temperature=0.5", "/se"])
+@journey
+async def test_enter_right_behind_the_text_is_not_about_older_suggestions(home: Path, line: str) -> None:
+    async with Chat(home).open() as chat:
+        await chat.pilot.press("/")
+        # the key comes before the message that the text has changed
+        chat.composer.insert(line[1:])
+        chat.composer.action_send()
+        await chat.pilot.pause()
+        assert not isinstance(chat.app.screen, Show)
+        assert ("temperature=0.5" in chat.screen) == ("0.5" in line)
+        assert "temperature=" in chat.screen
+
+
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
@@ -590,6 +696,27 @@ async def test_set_and_system_change_what_is_asked(home: Path) -> None:
         assert id
         assert said(history, id)[0] == ("system", "Be brief.")
     history.close()
+
+
+@journey
+async def test_a_system_message_with_a_tag_of_the_format_is_refused_at_once(home: Path) -> None:
+    async with Chat(home).open() as chat:
+        await chat.ask("/system never say [INST]")
+        assert "holds [INST]" in " ".join(chat.screen.split())
+        assert chat.app.chat.talk.system == ""
+        assert chat.composer.text == "/system never say [INST]"
+
+
+@journey
+async def test_retry_says_that_the_answer_will_be_the_same_only_where_it_will(home: Path) -> None:
+    async with Chat(home).open() as chat:
+        await chat.ask("/set temperature=0.8")
+        await chat.ask("a")
+        await chat.ask("/set temperature=0")
+        await chat.ask("/retry")
+        assert "will be the same" not in chat.screen
+        await chat.ask("/retry")
+        assert "will be the same" in chat.screen
 
 
 @journey
@@ -685,6 +812,7 @@ async def test_an_answer_under_way_does_not_take_a_second_question(home: Path) -
 @journey
 async def test_keys_of_the_settings_hold_in_the_input_and_outside(home: Path) -> None:
     async with Chat(home, settings={"keys": {"send": "ctrl+s", "quit": "f10"}}).open() as chat:
+        assert "  Ctrl+S  send" in chat.screen
         await chat.pilot.press("a", "enter", "b")
         assert chat.composer.text == "a\nb"
         await chat.pilot.press("ctrl+s")
@@ -699,6 +827,9 @@ async def test_keys_of_the_settings_hold_in_the_input_and_outside(home: Path) ->
     [
         ({"keys": {"fly": "f1"}}, "no action 'fly'"),
         ({"keys": {"send": 3}}, "must be a key"),
+        ({"keys": {"send": "ctrl+s, ctrl+foo"}}, r"config\.toml: keys: send: 'ctrl\+foo' is no key"),
+        ({"keys": {"send": "ctrl+g"}}, r"codellama/config\.toml: keys: 'ctrl\+g' is the key of both send and editor"),
+        ({"keys": {"code.save": "d"}}, r"'d' is the key of both code\.save and code\.diff"),
         ({"theme": "mud"}, "no theme 'mud'"),
     ],
 )
@@ -715,9 +846,52 @@ async def test_an_earlier_question_is_changed_by_key(home: Path) -> None:
         await chat.ask("one")
         await chat.pilot.press("shift+tab")
         assert isinstance(chat.app.focused, Question)
+        # a mark that needs no colour
+        assert "▌ one" in chat.screen
         await chat.pilot.press("e")
         assert chat.composer.text == "one"
         assert chat.composer.has_focus
+
+
+@journey
+async def test_a_window_deletes_no_draft_but_its_own(home: Path) -> None:
+    history = History.open(home / "codellama" / "history" / "history.db")
+
+    async def left(typed: str, text: str = "") -> str:
+        async with Chat(home, history=history, text=text).open() as chat:
+            there = chat.composer.text
+            chat.composer.put(typed)
+            await chat.pilot.press("ctrl+q")
+        return there
+
+    async with Chat(home, history=history).open() as first:
+        assert await left("draft") == ""
+        await first.pilot.press("ctrl+q")
+    # what was given at the start does not take its place
+    assert await left("", text="given") == "given"
+    assert await left("given", text="given") == "given"
+    assert await left("") == "draft\ngiven"
+    assert await left("") == ""
+    history.close()
+
+
+@journey
+async def test_a_draft_outlasts_the_change_of_a_question(home: Path) -> None:
+    history = History.open(home / "codellama" / "history" / "history.db")
+    async with Chat(home, history=history).open() as chat:
+        await chat.ask("one")
+        await chat.pilot.press(*"draft", "shift+tab", "e")
+        assert chat.composer.text == "one"
+        await chat.pilot.press("escape")
+        assert chat.composer.text == "draft"
+        await chat.pilot.press("shift+tab", "e", "x", "enter")
+        await chat.idle()
+        assert chat.app.chat.talk.questions == ["onex"]
+        assert chat.composer.text == "draft"
+        await chat.pilot.press("shift+tab", "e", "ctrl+q")
+    async with Chat(home, history=history).open() as again:
+        assert again.composer.text == "draft\nonex"
+    history.close()
 
 
 @journey

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from codellama.console import Console
 from codellama.history import History
 from codellama.tui.notices import forwarded
@@ -63,6 +65,16 @@ def test_the_editor_gets_the_terminal_and_gives_the_text_back(home: Path, tmp_pa
     keys = [(b"ready", b"first \x07"), (b"?1049l", b"typed\r"), (b"?1049h", b""), (b"typed", b"\r"), *LEAVE]
     chat(home, "--max-tokens", "8", before=before, keys=keys)
     assert kept(home)[0] == ("user", "first typed")
+
+
+@pytest.mark.parametrize(("editor", "named"), [("/nowhere/editor", "/nowhere/editor"), ("", "vi")])
+def test_an_editor_that_cannot_be_started_takes_neither_the_terminal_nor_the_text(
+    home: Path, tmp_path: Path, editor: str, named: str
+) -> None:
+    before = f"os.environ.update(EDITOR={editor!r}, VISUAL='', PATH={str(tmp_path)!r})"
+    keys = [(b"ready", b"first \x07"), (b"?1049h", b""), (f"{named}: No such file".encode(), b"more\r"), *LEAVE]
+    chat(home, "--max-tokens", "8", before=before, keys=keys)
+    assert kept(home)[0] == ("user", "first more")
 
 
 def test_no_color_is_heeded(home: Path) -> None:

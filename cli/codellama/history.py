@@ -148,7 +148,10 @@ class History:
             now = time.time()
             values = (title, model, parent, now, now)
             db.execute(
-                "INSERT INTO conversations (title, model, parent, created, updated) VALUES (?, ?, ?, ?, ?)", values
+                "INSERT INTO conversations (title, model, parent, created, updated)"
+                # another window may have deleted the one it branches off
+                " VALUES (?, ?, (SELECT id FROM conversations WHERE id = ?), ?, ?)",
+                values,
             )
             return _last_id(db)
 
@@ -168,17 +171,18 @@ class History:
 
         return self._write(insert)
 
-    def replace(self, message: int, saved: Saved) -> None:
-        """Put a later state of a message in its place, an answer that goes on; nothing where it was deleted."""
+    def replace(self, message: int, saved: Saved) -> bool:
+        """Put a later state of a message in its place, an answer that goes on. False: it was deleted meanwhile."""
         columns = _columns(saved)
 
-        def update(db: Connection) -> None:
+        def update(db: Connection) -> bool:
             names = ", ".join(f"{name} = ?" for name in columns)
-            db.execute(f"UPDATE messages SET {names} WHERE id = ?", (*columns.values(), message))
+            found = db.execute(f"UPDATE messages SET {names} WHERE id = ?", (*columns.values(), message)).rowcount > 0
             for (conversation,) in db.execute("SELECT conversation FROM messages WHERE id = ?", (message,)).fetchall():
                 _touch(db, conversation)
+            return found
 
-        self._write(update)
+        return self._write(update)
 
     def delete(self, id: int) -> None:
         """Delete a conversation and its messages, also from the file's free pages; those that branched off it stay."""

@@ -33,13 +33,15 @@ class Recording:
     # of the answer so far
     _place: int = field(default=0, init=False)
     # of the answer in the history; 0: it is not there
+    lost: bool = field(default=False, init=False)
+    # True: the conversation was deleted meanwhile
     _began: float = field(default=0.0, init=False)
     _due: float = field(default=0.0, init=False)
 
     @property
     def kept(self) -> bool:
         """Whether the answer has begun and outlasts the program."""
-        return self._place > 0 and self.history.kept
+        return self._place > 0 and not self.lost and self.history.kept
 
     def push(self, text: str, tokens: int) -> None:
         """More of the answer."""
@@ -47,9 +49,11 @@ class Recording:
         self._began = self._began or now
         self._text.append(text)
         self.tokens += tokens
+        if self.lost:
+            return
         if self._place:
             if now >= self._due:
-                self.history.replace(self._place, self._saved(None))
+                self.lost = not self.history.replace(self._place, self._saved(None))
                 self._due = now + INTERVAL
         elif text.strip():
             self._begin()
@@ -57,8 +61,8 @@ class Recording:
 
     def end(self, reason: FinishReason) -> None:
         """The answer is whole, or what there is of it."""
-        if self._place:
-            self.history.replace(self._place, self._saved(reason))
+        if self._place and not self.lost:
+            self.lost = not self.history.replace(self._place, self._saved(reason))
 
     def _begin(self) -> None:
         if self.conversation is None:
@@ -66,6 +70,7 @@ class Recording:
         for saved in self.asked:
             self.history.add(self.conversation, saved)
         self._place = self.history.add(self.conversation, self._saved(None))
+        self.lost = not self._place
 
     def _saved(self, reason: FinishReason | None) -> Saved:
         return replace(

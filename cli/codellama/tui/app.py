@@ -38,8 +38,9 @@ class ChatApp(App[None]):
         # told beforehand: what takes colours away differs between the terminal's palette and other colours
         super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None)
         self._talk, self._tools, self._text = talk, tools, text
+        talk.notice = self.say
         pick = tools.settings.pick
-        self.set_keymap(keys.keymap(pick("keys", default={})))
+        self.set_keymap(keys.keymap(pick("keys", default={}), tools.settings.config))
         self.register_theme(DARK)
         self.register_theme(LIGHT)
         # without colours the terminal's own ground is the right one
@@ -47,7 +48,7 @@ class ChatApp(App[None]):
         theme = THEMES.get(name, name)
         if theme not in self.available_themes:
             raise InputError(
-                f"config.toml: no theme {name!r}; there are {', '.join([*THEMES, *self.available_themes])}"
+                f"{tools.settings.config}: no theme {name!r}; there are {', '.join([*THEMES, *self.available_themes])}"
             )
         self.theme = theme
 
@@ -55,8 +56,8 @@ class ChatApp(App[None]):
         return VARIABLES
 
     def get_default_screen(self) -> ChatScreen:
-        text = self._text or draft.read(draft.path_beside(self._tools.settings.history))
-        return ChatScreen(self._talk, self._tools, text)
+        loaded = "" if self._text else draft.read(draft.path_beside(self._tools.settings.history))
+        return ChatScreen(self._talk, self._tools, self._text, loaded)
 
     @property
     def chat(self) -> ChatScreen:

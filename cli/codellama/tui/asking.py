@@ -60,6 +60,8 @@ class Asking(Screen[None]):
         # for the next question
         self.editing: int | None = None
         # the number of the question, from 1, that the next one replaces
+        self.draft = ""
+        # what was in the input before it
         self._turn: Turn | None = None
         # None: nothing is generated
         self._reply: Reply | None = None
@@ -135,7 +137,7 @@ class Asking(Screen[None]):
     async def _send(self, talk: Talk, text: str, question: str, made: Fit) -> None:
         if self.editing is not None:
             await self.transcript.cut(self.editing)
-            self.editing = None
+            self.end_editing()
         self.talk = talk
         talk.places += [each.place for each in self.attached]
         self.attach([])
@@ -248,6 +250,18 @@ class Asking(Screen[None]):
         await self.transcript.note(why, "error")
         self.transcript.anchor()
         self.composer.put(text)
+
+    def end_editing(self) -> None:
+        """No question is changed any more: what was in the input before is there again, before what is there now."""
+        self.editing = None
+        if self.draft:
+            self.composer.put(self.unsent)
+            self.draft = ""
+
+    @property
+    def unsent(self) -> str:
+        """All that was typed and not sent."""
+        return "\n".join(filter(None, (self.draft, self.composer.text)))
 
     def attach(self, attached: list[Attachment]) -> None:
         """Show what goes along with the next question."""

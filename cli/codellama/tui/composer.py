@@ -11,21 +11,24 @@ from textual import events
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.message import Message
-from textual.widgets import OptionList, TextArea
+from textual.widgets import TextArea
 from textual.widgets.option_list import Option
 
 from codellama.sanitiser import sanitise
+from codellama.tui.choices import Choices
 from codellama.tui.completion import Completion, completions
 
 PLACEHOLDER = "Ask about code, or type / for commands"
 
 
-class Suggestions(OptionList, can_focus=False):
+class Suggestions(Choices, can_focus=False):
     """What the beginning of a command may become."""
 
     def __init__(self) -> None:
-        super().__init__(compact=True)
+        super().__init__()
         self._offered: list[Completion] = []
+        self.picked = False
+        # True: the highlighted one was chosen with the arrow keys
         self.display = False
 
     @property
@@ -36,7 +39,7 @@ class Suggestions(OptionList, can_focus=False):
         if not offered and not self._offered:
             # each key comes here, and to clear the list would lay out the whole screen
             return
-        self._offered = offered
+        self._offered, self.picked = offered, False
         self.display = bool(offered)
         self.clear_options()
         wide = max((len(each.label) for each in offered), default=0)
@@ -49,6 +52,7 @@ class Suggestions(OptionList, can_focus=False):
     def move(self, by: int) -> None:
         if self.highlighted is not None:
             self.highlighted = (self.highlighted + by) % len(self._offered)
+            self.picked = True
 
     def hide(self) -> None:
         self.offer([])
@@ -92,8 +96,8 @@ class Composer(TextArea):
         # what was typed before one was recalled
         self.typed = 0.0
         # when a key was pressed last, in the time of the monotonic clock
-        self._silent = False
-        # True: what changes now was not typed
+        self._known = ""
+        # the text that the suggestions are for, or that was put in and has none
 
     async def _on_key(self, event: events.Key) -> None:
         # Textual runs a binding's action when the key has gone up to the application, and with priority even before
@@ -107,8 +111,7 @@ class Composer(TextArea):
 
     def put(self, text: str) -> None:
         """Show a text, with the cursor at its end. What hides in it is made visible."""
-        self._silent = True
-        self.text = sanitise(text)
+        self.text = self._known = sanitise(text)
         self.move_cursor(self.document.end)
         self.suggestions.hide()
 
@@ -120,16 +123,22 @@ class Composer(TextArea):
         return text
 
     def on_text_area_changed(self) -> None:
-        if self._silent:
-            self._silent = False
+        self._look()
+
+    def _look(self) -> None:
+        """Bring the suggestions up to date. A key may come before the message that the text has changed."""
+        if self.text == self._known:
             return
-        self._recalled = None
+        self._known, self._recalled = self.text, None
         at_end = self.cursor_location == self.document.end
         self.suggestions.offer(completions(self.text, self.names) if at_end else [])
 
     def action_send(self) -> None:
+        """Send what was typed; only a command's unfinished name, or what was chosen, is completed before."""
+        self._look()
         chosen = self.suggestions.current
-        if chosen and chosen.text.rstrip() != self.text.rstrip():
+        unfinished = not any(map(str.isspace, self.text))
+        if chosen and (self.suggestions.picked or unfinished) and chosen.text.rstrip() != self.text.rstrip():
             self._accept(chosen)
             if not chosen.final:
                 return
@@ -141,11 +150,13 @@ class Composer(TextArea):
         self.scroll_cursor_visible()
 
     def action_complete(self) -> None:
+        self._look()
         chosen = self.suggestions.current
         if chosen:
             self._accept(chosen)
         else:
-            self.screen.focus_next()
+            # the input stands last: what is before it is the newest
+            self.screen.focus_previous()
 
     def _accept(self, chosen: Completion) -> None:
         self.put(chosen.text)
@@ -154,12 +165,14 @@ class Composer(TextArea):
             self.suggestions.offer(completions(self.text, self.names))
 
     def action_cursor_up(self, select: bool = False) -> None:
+        self._look()
         if self.suggestions.display:
             self.suggestions.move(-1)
         elif select or self._row() > 0 or not self._recall(-1):
             super().action_cursor_up(select)
 
     def action_cursor_down(self, select: bool = False) -> None:
+        self._look()
         if self.suggestions.display:
             self.suggestions.move(1)
         elif select or self._row() < self.wrapped_document.height - 1 or not self._recall(1):

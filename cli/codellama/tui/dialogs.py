@@ -14,6 +14,7 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from codellama.sanitiser import one_line, sanitise
+from codellama.tui.choices import Choices
 from codellama.tui.code import CodeView
 
 CLOSE = Binding("escape", "dismiss(None)", show=False, id="close")
@@ -52,8 +53,13 @@ class Choose(ModalScreen[int | None]):
             yield Static(Content(one_line(self._title)), classes="title")
             if self._text:
                 yield Static(Content(sanitise(self._text)), classes="text")
-            yield OptionList(*(Option(Content(one_line(way))) for way in self._ways), compact=True)
+            yield Choices()
             yield Static("↑ ↓  choose    Enter  take    Esc  cancel", classes="hint")
+
+    def on_mount(self) -> None:
+        shown = self.query_one(Choices)
+        shown.add_options(Option(Content(one_line(way))) for way in self._ways)
+        shown.highlighted = 0
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         self.dismiss(event.option_index)

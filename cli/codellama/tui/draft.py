@@ -19,8 +19,16 @@ def read(path: Path) -> str:
         return ""
 
 
-def keep(path: Path, text: str) -> None:
-    """Keep what is in the input for the next time; that it cannot be kept is no reason not to leave."""
+def keep(path: Path, text: str, loaded: str) -> None:
+    """Keep what is in the input for the next time; that it cannot be kept is no reason not to leave.
+
+    `loaded`: the draft that the input began with. Another one, which another window left, stays, and this comes below.
+    """
+    other = read(path)
+    if other and other != loaded:
+        if other.endswith(text):
+            return
+        text = f"{other}\n{text}"
     try:
         if not text:
             path.unlink(missing_ok=True)

@@ -68,9 +68,7 @@ class Filing(Asking):
         if found := edit.hidden(text):
             doubts.append(f"The text holds {len(found)} hidden characters, the first is {found[0][1]}.")
 
-        def write(number: int | None = 0) -> None:
-            if number != 0:
-                return
+        def write() -> None:
             try:
                 data = text.encode("utf-8", "replace")
                 newfile.create(path, data) if there is None else edit.write(there, data)
@@ -81,7 +79,11 @@ class Filing(Asking):
 
         if doubts:
             way = "Overwrite it" if there else "Write it all the same"
-            self.app.push_screen(Choose("Write the file?", [way, "Leave it"], " ".join(doubts)), write)
+            # what loses nothing comes first
+            ways = ["Leave it", way]
+            self.app.push_screen(
+                Choose("Write the file?", ways, " ".join(doubts)), lambda number: write() if number == 1 else None
+            )
         else:
             write()
 

@@ -29,6 +29,9 @@ DEMONSTRATION = "tiny is a demonstration and not Code Llama; /model NAME lets an
 class Orders(Filing):
     """One method a command: `order_NAME`. Those that fail raise a CodellamaError; the line is in the input again."""
 
+    loaded = ""
+    # the draft that the input began with
+
     async def order(self, text: str, name: str, argument: str) -> None:
         """Do what a slash command says; where that fails, it is in the input again."""
         known = slash.command(name)
@@ -58,7 +61,10 @@ class Orders(Filing):
 
     async def order_system(self, argument: str) -> None:
         if argument:
-            self.talk = self.talk.with_system("" if argument == "-" else argument)
+            talk = self.talk.with_system("" if argument == "-" else argument)
+            # a tag of the chat format is refused now, and not with each question that follows
+            talk.fit("")
+            self.talk = talk
         await self.transcript.note(f"system: {self.talk.system or 'none'}")
         self.say(self.standing())
 
@@ -87,13 +93,14 @@ class Orders(Filing):
         count = len(self.talk.questions)
         if not count:
             raise InputError("there is no question to answer once more")
+        before = self.talk.said[-1].sampling
         talk = self.talk.upto(self._said_before(count) + 1)
         talk.sampling = replace(talk.sampling, seed=(talk.sampling.seed + 1) % 2**63)
         turn = talk.again()
         self.talk = talk
         await self.transcript.cut_below(count)
         await self.answer(turn)
-        if talk.sampling.temperature == 0:
+        if talk.sampling.temperature == 0 and before == replace(talk.sampling, seed=before.seed if before else 0):
             await self.transcript.note("the temperature is 0: the answer will be the same; /set temperature=0.8")
 
     async def order_edit(self, argument: str) -> None:
@@ -160,6 +167,8 @@ class Orders(Filing):
         self.leave()
 
     def _edit(self, number: int) -> None:
+        if self.editing is None:
+            self.draft = self.composer.text
         self.editing = number
         self.composer.put(self.talk.questions[number - 1])
         self.composer.focus()
@@ -180,7 +189,8 @@ class Orders(Filing):
 
     async def _open(self, talk: Talk) -> None:
         """Show a conversation."""
-        self.talk, self.editing = talk, None
+        self.talk = talk
+        self.end_editing()
         self.attach([])
         turns: list[Widget] = []
         for saved in talk.said:
@@ -197,7 +207,7 @@ class Orders(Filing):
         """What is in the input waits for the next time; what was said is kept already."""
         self.stop()
         if self.talk.history.kept:
-            draft.keep(draft.path_beside(self.tools.settings.history), self.composer.text)
+            draft.keep(draft.path_beside(self.tools.settings.history), self.unsent, self.loaded)
         self.app.exit()
 
 

@@ -66,21 +66,23 @@ class ChatScreen(Orders):
         Binding("up,k", "app.focus_previous", show=False),
     ]
 
-    def __init__(self, talk: Talk, tools: Tools, text: str = "") -> None:
+    def __init__(self, talk: Talk, tools: Tools, text: str = "", loaded: str = "") -> None:
+        """`text`: put into the input; without one it is `loaded`, the draft of the last time."""
         super().__init__(talk, tools)
-        self._text = text
+        self._text, self.loaded = text or loaded, loaded
         self._interrupted = 0.0
         # when Ctrl+C was pressed last
 
     def compose(self) -> ComposeResult:
-        yield Transcript()
+        keys = self.tools.settings.pick("keys", default={})
+        yield Transcript(keys)
         with Vertical(id="ask"):
             suggestions = Suggestions()
             yield suggestions
             yield Static(id="attached")
             with Horizontal(id="box"):
                 yield Static("❯", id="mark")
-                yield Composer(suggestions, self.tools.settings.pick("keys", default={}))
+                yield Composer(suggestions, keys)
             yield Status()
 
     async def on_mount(self) -> None:
@@ -113,8 +115,8 @@ class ChatScreen(Orders):
         elif self.busy:
             self.stop()
         elif self.editing is not None:
-            self.editing = None
             composer.put("")
+            self.end_editing()
             self.say(self.standing())
         else:
             self.clear_selection()
@@ -151,20 +153,27 @@ class ChatScreen(Orders):
         environ = self.tools.environ
         named = environ.get("VISUAL") or environ.get("EDITOR") or "vi"
         try:
-            command = shlex.split(named)
+            command = shlex.split(named) or ["vi"]
         except ValueError as error:
             self._complain(f"$EDITOR, {named}: {error}")
             return
+        failure: Exception | None = None
         with tempfile.TemporaryDirectory(prefix="codellama-") as directory:
             path = Path(directory) / "question.md"
             path.write_text(self.composer.text, encoding="utf-8")
             try:
                 with self.app.suspend():
-                    subprocess.run([*command, str(path)], check=False)
+                    # Textual takes the terminal back only where nothing is raised in here
+                    try:
+                        subprocess.run([*command, str(path)], check=False)
+                    except OSError as error:
+                        failure = error
                 text = source.read_file(path).text
-            except (OSError, SuspendNotSupported, CodellamaError) as error:
-                self._complain(f"{command[0]}: {getattr(error, 'strerror', None) or error}")
-                return
+            except (SuspendNotSupported, CodellamaError) as error:
+                failure = error
+        if failure is not None:
+            self._complain(f"{command[0]}: {getattr(failure, 'strerror', None) or failure}; $EDITOR names another")
+            return
         self.composer.put(text.replace("\r\n", "\n").removesuffix("\n"))
 
     async def on_composer_sent(self, event: Composer.Sent) -> None:

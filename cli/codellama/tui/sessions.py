@@ -16,6 +16,7 @@ from textual.widgets.option_list import Option
 
 from codellama.history import Conversation
 from codellama.sanitiser import one_line
+from codellama.tui.choices import Choices
 from codellama.tui.dialogs import CLOSE
 from codellama.tui.lines import cells
 
@@ -51,7 +52,7 @@ class Sessions(ModalScreen[int | None]):
         with Vertical(classes="dialog wide"):
             yield Static("Conversations", classes="title")
             yield Input(self._words, placeholder="Search", compact=True)
-            yield OptionList(compact=True)
+            yield Choices()
             yield Static(HINT, classes="hint", id="hint")
 
     def on_mount(self) -> None:
@@ -64,8 +65,8 @@ class Sessions(ModalScreen[int | None]):
     def _list(self, highlighted: int = 0) -> None:
         self._found = self._find(self.query_one(Input).value)
         now = self._clock()
-        # 94 % of the screen, less border and padding, and what the list keeps at its sides
-        width = self.app.size.width * 94 // 100 - 9
+        # 94 % of the screen, less border and padding, and what the list keeps at its sides, its mark among it
+        width = self.app.size.width * 94 // 100 - 11
         shown = self.query_one(OptionList)
         shown.clear_options()
         shown.add_options(Option(_row(each, now, width)) for each in self._found)

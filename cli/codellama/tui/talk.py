@@ -58,6 +58,8 @@ class Talk:
     # of `said`, what is in the history
     skipped: int = 0
     # of `said`, what is no longer sent: the user let it go where the context was full
+    notice: Callable[[str], None] = lambda text: None
+    # told what a user must know of the history
 
     @property
     def model(self) -> Model:
@@ -161,7 +163,15 @@ class Talk:
             said = "".join(text)
             if said.strip():
                 self.said.append(replace(answer, content=said, finish_reason=reason, tokens=recording.tokens))
+                if recording.lost:
+                    self._keep_anew()
                 self.kept = len(self.said)
+
+    def _keep_anew(self) -> None:
+        """Another window has deleted the conversation: what was said here is still there, and is not lost either."""
+        self.id, self.parent, self.kept = None, None, 0
+        self._keep()
+        self.notice("the conversation was deleted elsewhere: all that was said here is now kept as a new one")
 
     def _keep(self) -> None:
         """Put into the history what is not there yet."""
@@ -171,7 +181,9 @@ class Talk:
             if self.system:
                 self.history.add(self.id, Saved("system", self.system))
         for saved in self.said[self.kept :]:
-            self.history.add(self.id, saved)
+            if not self.history.add(self.id, saved):
+                self._keep_anew()
+                return
         self.kept = len(self.said)
 
     def markdown(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from textual.containers import VerticalScroll
 from textual.content import Content
@@ -12,11 +12,18 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from codellama.sanitiser import one_line
+from codellama.tui.keys import shown
 from codellama.tui.question import Question
 from codellama.tui.reply import Reply
 
 _WELCOME = "Ask about code. A model on this machine answers."
-_KEYS = (("Enter", "send"), ("Ctrl+J", "break the line"), ("Up", "earlier questions"), ("Tab", "to the code blocks"))
+_KEYS = (
+    ("send", "enter", "send"),
+    ("newline", "ctrl+j", "break the line"),
+    ("", "up", "earlier questions"),
+    ("complete", "tab", "to the code blocks"),
+)
+# the name in the settings, the key where they have no other, what it does
 _ORDERS = (
     ("/file PATH", "attach code"),
     ("/sessions", "earlier conversations"),
@@ -30,13 +37,19 @@ _WIDE = 72
 class Welcome(Static):
     """What an empty screen says."""
 
+    def __init__(self, changed: Mapping[str, str]) -> None:
+        """`changed`: for actions, where they have other keys; the first one is told."""
+        super().__init__(id="welcome")
+        self._keys = [(shown(changed.get(name, key).split(",")[0]), what) for name, key, what in _KEYS]
+
     def render(self) -> Content:
-        keys = [f"  {key:8}{what}" for key, what in _KEYS]
+        wide = max(8, *(len(key) + 2 for key, _ in self._keys))
+        keys = [f"  {key:{wide}}{what}" for key, what in self._keys]
         orders = [f"  {order:12}{what}" for order, what in _ORDERS]
         if self.size.width >= _WIDE:
             rows = [f"{key:32}{order}" for key, order in zip(keys, orders, strict=True)]
         else:
-            rows = [f"  {name:12}{what}" for name, what in (*_KEYS, *_ORDERS)]
+            rows = [f"  {name:12}{what}" for name, what in (*self._keys, *_ORDERS)]
         return Content("\n".join([_WELCOME, "", *rows]))
 
 
@@ -50,8 +63,10 @@ class Transcript(VerticalScroll):
     virtual_size = Reactive(Size(0, 0), layout=False, repaint=False)
     # as in Rows; the scrollbar is always there, so that it changes no width
 
-    def __init__(self) -> None:
+    def __init__(self, keys: Mapping[str, str]) -> None:
+        """`keys`: for actions, where they have other keys than by default."""
         super().__init__(id="transcript", can_focus=False)
+        self._keys = keys
 
     @property
     def questions(self) -> list[Question]:
@@ -65,7 +80,7 @@ class Transcript(VerticalScroll):
         """Show another conversation."""
         with self.app.batch_update():
             await self.remove_children()
-            await self.mount_all(turns or [Welcome(id="welcome")])
+            await self.mount_all(turns or [Welcome(self._keys)])
             await self._hide_the_oldest()
         self.anchor()
 
