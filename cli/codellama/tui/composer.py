@@ -85,6 +85,8 @@ class Composer(TextArea):
         self._keys = {
             key.strip(): binding.action for binding in own for key in keys.get(binding.id or "", binding.key).split(",")
         }
+        self._own = {binding.action for binding in own}
+        # their keys are those of `_keys` alone
         self.suggestions = suggestions
         self.names: Mapping[str, Sequence[str]] = {}
         # what the commands that take a name may be given
@@ -104,6 +106,10 @@ class Composer(TextArea):
         # the keys that are still in the widget's queue: what is typed fast would be sent without its end
         self.typed = time.monotonic()
         action = self._keys.get(event.key)
+        if action is None and not event.is_printable:
+            # those of the widget itself too: Ctrl+U took the key behind it along
+            inherited = [each.action for each in self._bindings.key_to_bindings.get(event.key, ())]
+            action = next((each for each in inherited if each not in self._own), None)
         if action:
             event.stop()
             event.prevent_default()
