@@ -98,7 +98,7 @@ LAYERS: list[set[str]] = [
         "lexis",
         "sanitiser",
     },
-    {"dialog", "errors", "style"},
+    {"dialog", "errors", "style", "wording"},
 ]
 
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from codellama.errors import InputError
+from codellama.wording import count
 
 FILL_ME = "<FILL_ME>"
 # Meta's marker (example_infilling.py of the reference repository)
-_LINE_END = re.compile(r"\r\n?|\n")
+LINE_END = re.compile(r"\r\n?|\n")
 # as Python and editors see them; a form feed ends no line
 _CLOSERS = ")]}\"'`;, \t"
 # right of the cursor they leave room for several lines: INFILL's "anything but closers"
@@ -91,7 +92,7 @@ class Hole:
 
 def line_at(text: str, offset: int) -> int:
     """The number of the line, from 1, that a character of a text stands on."""
-    return 1 + len(_LINE_END.findall(text[:offset]))
+    return 1 + len(LINE_END.findall(text[:offset]))
 
 
 def place(argument: str) -> Place:
@@ -118,7 +119,7 @@ def gap_at(text: str, name: str, line: int, column: int | None = None) -> Gap:
     A text that ends in a line end has one more line, an empty one, as editors show it. Raises InputError for a line
     or a column that is not there; `name` is the file's, for the message.
     """
-    ends = [(match.start(), match.end()) for match in _LINE_END.finditer(text)]
+    ends = [(match.start(), match.end()) for match in LINE_END.finditer(text)]
     ends.append((len(text), len(text)))
     if line > len(ends):
         # the last one may be the empty one behind the last line end
@@ -127,7 +128,7 @@ def gap_at(text: str, name: str, line: int, column: int | None = None) -> Gap:
     content = text[start:end]
     if column is not None and column > len(content) + 1:
         raise InputError(
-            f"{name}: line {line} has {_count(len(content), 'character')}, so the column is 1 to {len(content) + 1}"
+            f"{name}: line {line} has {count(len(content), 'character')}, so the column is 1 to {len(content) + 1}"
         )
     before = content if column is None else content[: column - 1]
     if not content.strip():
@@ -144,7 +145,7 @@ def gaps_marked(text: str) -> list[Gap]:
     for match in re.finditer(re.escape(FILL_ME), text):
         start, end = match.span()
         line = max(text.rfind("\n", 0, start), text.rfind("\r", 0, start)) + 1
-        after = _LINE_END.search(text, end)
+        after = LINE_END.search(text, end)
         rest = after.start() if after else len(text)
         if text[line:start].strip() or text[end:rest].strip():
             gaps.append(Gap(start, end))
@@ -172,8 +173,4 @@ def hole(
 
 def plain(text: str) -> str:
     """The text with "\\n" for every line end: a `\\r` after a control piece is none that a model has seen."""
-    return _LINE_END.sub("\n", text) if "\r" in text else text
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    return LINE_END.sub("\n", text) if "\r" in text else text

@@ -10,8 +10,8 @@ import re
 from dataclasses import dataclass
 
 from codellama.definitions import Definition, nested
+from codellama.holes import LINE_END
 
-_LINE_END = re.compile(r"\r\n?|\n")
 # as Python's tokenizer sees them: a form feed ends no line
 _END = r"(?:\r\n?|\n)"
 _BLANK = re.compile(rf"[ \t\f]*{_END}")
@@ -47,7 +47,7 @@ class Layout:
     def __init__(self, text: str, tree: ast.Module) -> None:
         self.text = text
         self._tree = tree
-        self._starts = [0, *(match.end() for match in _LINE_END.finditer(text))]
+        self._starts = [0, *(match.end() for match in LINE_END.finditer(text))]
 
     def offset(self, line: int, column: int) -> int:
         """Of a position in a syntax tree: a line from 1, and bytes of UTF-8 on it."""

@@ -13,6 +13,7 @@ import typer
 from codellama.commands.options import Run, Shared, with_shared
 from codellama.errors import CodellamaError, ExitCode, InputError, ReaderGoneError
 from codellama.style import Style
+from codellama.wording import count
 
 if TYPE_CHECKING:
     import ast
@@ -141,15 +142,15 @@ def docstring(
         files = [path for path in files if touched[path].spans]
     selection = Selection(modules, private, magic)
     found = _find(console, files, stdin, selection, touched or {}, tally, named=check, fail_open=fail_open)
-    total, among = sum(each.missing for each in found), f"in {_count(len(files) - tally.unread, 'file')}"
+    total, among = sum(each.missing for each in found), f"in {count(len(files) - tally.unread, 'file')}"
     if tally.unread:
-        among += f"; {_count(tally.unread, 'file')} could not be read"
+        among += f"; {count(tally.unread, 'file')} could not be read"
     if tests_left == len(given) > 0:
-        among += f" ({_count(tests_left, 'test')} left out; --tests takes tests too)"
+        among += f" ({count(tests_left, 'test')} left out; --tests takes tests too)"
     if check or not total:
         if stdin and not check:
             outputs.show(console, stdin.raw.decode("utf-8"), stdin, "python")
-        said = _count(total, "docstring") if total else "no docstring is"
+        said = count(total, "docstring") if total else "no docstring is"
         console.note(f"{said} missing {among}")
         raise typer.Exit(tally.code(found=total > 0))
     # 0.05 s that a hook with nothing to do goes without
@@ -177,12 +178,12 @@ def docstring(
                 scribe.where = f"{each.path} ({number} of {len(found)})"
                 _fill(console, each, scribe, tally, diff=diff)
     except KeyboardInterrupt:
-        console.note(f"interrupted; {_count(tally.changed, 'file')} changed, the others are as they were")
+        console.note(f"interrupted; {count(tally.changed, 'file')} changed, the others are as they were")
         raise
     except CodellamaError as error:
         if not fail_open or isinstance(error, ReaderGoneError):
             raise
-        untouched = "nothing was touched" if not tally.changed else f"{_count(tally.changed, 'file')} changed before"
+        untouched = "nothing was touched" if not tally.changed else f"{count(tally.changed, 'file')} changed before"
         console.warn(f"{error}; {untouched}")
         raise typer.Exit(tally.code(found=tally.changed > 0)) from None
     _sum_up(console, tally, scribe)
@@ -275,17 +276,13 @@ def _fill(console: Console, found: _Found, scribe: Scribe, tally: _Tally, *, dif
             outputs.show(console, edit.unified(given, outcome.new), given, "diff")
             return
         tally.changed += 1
-        console.note(f"{given.name}: {_count(len(outcome.filled), 'docstring')} written")
+        console.note(f"{given.name}: {count(len(outcome.filled), 'docstring')} written")
     tally.filled += len(outcome.filled)
 
 
 def _sum_up(console: Console, tally: _Tally, scribe: Scribe) -> None:
-    parts = [_count(tally.filled, "docstring") + (f" in {_count(tally.changed, 'file')}" if tally.changed else "")]
+    parts = [count(tally.filled, "docstring") + (f" in {count(tally.changed, 'file')}" if tally.changed else "")]
     parts += [f"{tally.skipped} skipped"] if tally.skipped else []
     parts += [f"{tally.left} left for another run"] if tally.left else []
     parts += [f"of {scribe.cut} the model did not see the end"] if scribe.cut else []
     console.note("; ".join(parts))
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -15,6 +15,7 @@ import typer
 from codellama.commands.options import Run, confirmed
 from codellama.errors import CodellamaError, InputError
 from codellama.sanitiser import one_line
+from codellama.wording import count
 
 if TYPE_CHECKING:
     from codellama.history import Conversation, History, Saved
@@ -95,18 +96,19 @@ def delete(
             raise CodellamaError("nothing was deleted: the history cannot be written")
         named = [history.conversation(id) for id in dict.fromkeys(ids or ())]
         found = history.conversations() if all_of_them else named
-        if all_of_them and found and not yes and not confirmed(run.console, f"delete {_conversations(len(found))}?"):
+        if (
+            all_of_them
+            and found
+            and not yes
+            and not confirmed(run.console, f"delete {count(len(found), 'conversation')}?")
+        ):
             run.console.note("nothing was deleted")
             return
         for each in found:
             history.delete(each.id)
         if found and not history.kept:
             raise CodellamaError("not all was deleted: the history cannot be written any more")
-    run.console.note(f"deleted {_conversations(len(found))}")
-
-
-def _conversations(count: int) -> str:
-    return f"{count} conversation{'' if count == 1 else 's'}"
+    run.console.note(f"deleted {count(len(found), 'conversation')}")
 
 
 @app.command("on")
@@ -160,8 +162,8 @@ def _list(run: Run, text: str, limit: int, *, as_json: bool, nothing: str) -> No
 
 
 def _row(found: Conversation) -> str:
-    count = f"{found.count} message{'s' if found.count != 1 else ' '}"
-    return f"{found.id:>5}  {_time(found.updated)}  {count:>12}  {one_line(found.model)}  {one_line(found.title)}"
+    messages = f"{found.count} message{'s' if found.count != 1 else ' '}"
+    return f"{found.id:>5}  {_time(found.updated)}  {messages:>12}  {one_line(found.model)}  {one_line(found.title)}"
 
 
 def _time(seconds: float) -> str:

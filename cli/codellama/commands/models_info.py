@@ -10,6 +10,7 @@ import typer
 from codellama.commands.options import Run
 from codellama.commands.reports import reporter, size, table
 from codellama.errors import CodellamaError
+from codellama.wording import count
 
 if TYPE_CHECKING:
     from codellama.config import Config
@@ -107,7 +108,7 @@ def info(
             sizes = [(file.name, size(file.bytes), "DAMAGED" if file.fault else file.note) for file in found.files]
             lines += ["", *table([*sizes, ("together", size(sum(file.bytes for file in found.files)), "")], {1})]
             sound = "and every file is as its checksum says" if checksums else "as far as sizes and headers tell"
-            damage = f"damaged: {len(faults)} fault{'' if len(faults) == 1 else 's'}"
+            damage = f"damaged: {count(len(faults), 'fault')}"
             lines += ["", damage if faults else f"sound, {sound}"]
         console.write_line("\n".join(lines))
     for fault in faults:
