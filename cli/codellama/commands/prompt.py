@@ -219,7 +219,8 @@ def earlier(dialog: Path | None, system: str | None) -> list[Message]:
     from codellama.dialog import Message
 
     messages = _read_dialog(dialog) if dialog else []
-    if system is not None:
+    # an empty one is none, as in chat
+    if system:
         messages.insert(0, Message("system", source.check_argument(system, "--system")))
     return messages
 
