@@ -7,14 +7,16 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.harness import TINY
 from training import corpus, tasks
 from training.corpus import Document, Part
 from training.holes import LINE, Holes, in_line, whole_lines
+from training.network import EMBEDDINGS, Network, Shape
 from training.pieces import Encoder
 from training.samples import ANSWER, MIDDLE, Mix, Samples, brief
-from training.train import Phase, Recipe
+from training.train import LOG, Phase, Recipe, read_log, write_log
 
 MODULE = '''"""A module about shapes."""
 
@@ -131,6 +133,44 @@ def test_a_step_has_its_place_in_a_phase() -> None:
     assert [recipe.place(step).row for step in range(6)] == [0, 2, 4, 6, 0, 2]
     assert recipe.place(5).ids == 192
     assert [recipe.rate(step) for step in range(6)] == [1, 1, 1, 1, 1, 0.5]
+
+
+def test_a_new_beginning_warms_up_again_and_takes_other_rows() -> None:
+    recipe = Recipe(
+        phases=(Phase(4, 16, 2, MIX), Phase(2, 16, 2, MIX, row=8)),
+        anew=(4,),
+        warmup=2,
+        rates=((127, 1.0), (128, 0.5), (192, 0.5)),
+    )
+    assert [recipe.place(step).row for step in range(6)] == [0, 2, 4, 6, 8, 10]
+    assert [recipe.rate(step) for step in range(6)] == [0.5, 1, 1, 1, 0.5, 0.5]
+
+
+def test_the_recipe_uses_no_row_of_a_mix_twice() -> None:
+    seen: set[tuple[int, int]] = set()
+    for phase in Recipe().phases:
+        if phase.sequence == 1024:
+            rows = {(phase.sequence, phase.row + number) for number in range(phase.steps * phase.rows)}
+            assert not rows & seen
+            seen |= rows
+
+
+def test_a_network_takes_what_it_exported() -> None:
+    network = Network(Shape(64, hidden=16, layers=1, heads=2, kv_heads=1, intermediate=8, context=8))
+    exported = network.exported(60)
+    assert {len(exported[name]) for name in EMBEDDINGS} == {60}
+    network.adopt(exported)
+    again = network.exported(64)
+    for name, tensor in exported.items():
+        assert torch.equal(again[name][:60] if name in EMBEDDINGS else again[name], tensor)
+    assert not any(again[name][60:].any() for name in EMBEDDINGS)
+
+
+def test_a_log_is_read_as_it_was_written(tmp_path: Path) -> None:
+    log = read_log(LOG)
+    assert log[-1]["step"] == int(log[-1]["step"])
+    write_log(log, tmp_path / "log.csv")
+    assert (tmp_path / "log.csv").read_text() == LOG.read_text()
 
 
 def test_what_counts_as_an_answer() -> None:

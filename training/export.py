@@ -35,16 +35,6 @@ def parameters(network: Network, vocabulary: int) -> int:
     return sum(each.numel() for each in network.parameters()) - unused
 
 
-def weights(network: Network, vocabulary: int) -> dict[str, torch.Tensor]:
-    """The parameters as bfloat16, without the rows that only fill the vocabulary up."""
-    tensors = {}
-    for name, tensor in network.state_dict().items():
-        if name in ("model.embed_tokens.weight", "lm_head.weight"):
-            tensor = tensor[:vocabulary]
-        tensors[name] = tensor.to(torch.bfloat16).contiguous().clone()
-    return tensors
-
-
 def config(network: Network, vocabulary: int) -> dict[str, Any]:
     shape = network.shape
     return {
@@ -109,7 +99,7 @@ def fast_tokenizer(model: bytes) -> Tokenizer:
 def write(directory: Path, network: Network, encoder: Encoder) -> None:
     """Everything but the card, the curve and the log."""
     vocabulary = len(encoder)
-    save_file(weights(network, vocabulary), directory / "model.safetensors", metadata={"format": "pt"})
+    save_file(network.exported(vocabulary), directory / "model.safetensors", metadata={"format": "pt"})
     (directory / "tokenizer.model").write_bytes(encoder.model)
     fast_tokenizer(encoder.model).save(str(directory / "tokenizer.json"), pretty=False)
     write_generation(directory)

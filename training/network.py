@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+EMBEDDINGS = ("model.embed_tokens.weight", "lm_head.weight")
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,25 @@ class Network(nn.Module):
             elif parameter.dim() == 2:
                 embedding = name.endswith(("embed_tokens.weight", "lm_head.weight"))
                 nn.init.normal_(parameter, std=0.02 if embedding else 1 / math.sqrt(shape.hidden))
+
+    def exported(self, vocabulary: int) -> dict[str, Tensor]:
+        """The parameters as bfloat16, without the rows that only fill the vocabulary up."""
+        tensors = {}
+        for name, tensor in self.state_dict().items():
+            if name in EMBEDDINGS:
+                tensor = tensor[:vocabulary]
+            tensors[name] = tensor.to(torch.bfloat16).contiguous().clone()
+        return tensors
+
+    def adopt(self, tensors: Mapping[str, Tensor]) -> None:
+        """Takes parameters as `exported` gives them; the rows that fill the vocabulary up become zero."""
+        whole = {
+            name: functional.pad(tensor, (0, 0, 0, self.shape.vocabulary - len(tensor)))
+            if name in EMBEDDINGS
+            else tensor
+            for name, tensor in tensors.items()
+        }
+        self.load_state_dict(whole)
 
     def hidden(self, ids: Tensor) -> Tensor:
         """The states before the head, normalised."""

@@ -17,7 +17,7 @@ from .corpus import Document
 from .evaluate import PRECISIONS, Decoding, Evaluation, Figures
 from .network import Network
 from .pieces import Encoder
-from .train import Recipe, write_log
+from .train import LOG, Recipe, write_log
 
 HERE = Path(__file__).parent
 DECODINGS = (Decoding(), Decoding(1.1), Decoding(1.2), Decoding(1.1, no_repeat_ngram_size=12))
@@ -54,7 +54,7 @@ def release(
             written=card.samples(Evaluation(directory, PRECISIONS["fp32"]), data.held_out, chosen),
         )
         (directory / "CARD.md").write_text(text)
-    write_log(log, HERE / "log.csv")
+    write_log(log, LOG)
     card.draw_curve(log, HERE / "curve.png")
     print(f"measured and written in {time.monotonic() - started:.0f} s", flush=True)
 

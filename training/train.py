@@ -14,11 +14,13 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.distributed
+from safetensors.torch import load_file
 from torch import Tensor
 
 from .network import Network
 from .samples import Mix, Samples
 
+LOG = Path(__file__).parent / "log.csv"
 LOG_FIELDS = ("step", "ids", "seconds", "loss", "held_out_bits_per_byte")
 
 
@@ -30,6 +32,7 @@ class Phase:
     sequence: int
     rows: int  # sequences in a step
     mix: Mix
+    row: int = 0  # its first row; a phase with the rows of an earlier one goes on behind them
 
     @property
     def ids(self) -> int:
@@ -56,14 +59,22 @@ class Recipe:
         Phase(300, 512, 16, Mix(10.0, 0.36, (("infill", 0.72), ("request", 0.16), ("function", 0.12)), (40, 480))),
         Phase(210, 512, 32, Mix(10.0, 0.50, (("infill", 0.66), ("request", 0.20), ("function", 0.14)), (60, 1200))),
         Phase(110, 1024, 16, Mix(10.0, 0.50, (("infill", 0.66), ("request", 0.20), ("function", 0.14)), (60, 2048))),
+        Phase(
+            800, 1024, 16, Mix(10.0, 0.46, (("infill", 0.70), ("request", 0.18), ("function", 0.12)), (60, 2048)), 1760
+        ),
     )
+    # steps before which the weights are rounded as an exported model has them, and the optimizers begin anew
+    anew: tuple[int, ...] = (1070,)
     # the factor of the learning rates by ids, straight between these; it begins with 1 and ends with 0
     rates: tuple[tuple[int, float], ...] = (
         (4_915_200, 1.0),
         (6_144_000, 0.75),
         (7_500_000, 0.75),
         (9_093_120, 0.5664),
-        (11_386_880, 0.0),
+        (11_386_879, 0.0),
+        (11_386_880, 0.7),
+        (13_400_000, 0.7),
+        (24_494_080, 0.0),
     )
     ids_at_once: int = 2048
     muon: float = 0.02
@@ -88,12 +99,13 @@ class Recipe:
                 break
             step -= phase.steps
             ids += phase.ids
-        return Place(phase, step * phase.rows, ids + step * phase.rows * phase.sequence)
+        return Place(phase, phase.row + step * phase.rows, ids + step * phase.rows * phase.sequence)
 
     def rate(self, step: int) -> float:
         """The factor of the learning rates at a step."""
         ids, factors = zip(*self.rates, strict=True)
-        return min((step + 1) / self.warmup, float(np.interp(self.place(step).ids, ids, factors)))
+        since = max((each for each in self.anew if each <= step), default=0)
+        return min((step - since + 1) / self.warmup, float(np.interp(self.place(step).ids, ids, factors)))
 
 
 def keep_memory() -> None:
@@ -131,8 +143,18 @@ class Run:
     Each process of the run holds one; the first reports and saves.
     """
 
-    def __init__(self, network: Network, recipe: Recipe, checkpoint: Path, check: Callable[[], float]) -> None:
-        self.network, self.recipe, self.checkpoint, self.check = network, recipe, checkpoint, check
+    def __init__(
+        self,
+        network: Network,
+        vocabulary: int,
+        recipe: Recipe,
+        checkpoint: Path,
+        check: Callable[[], float],
+        start: Path | None = None,
+    ) -> None:
+        """`start`: the directory of an exported model, whose weights stand for all before the last new beginning."""
+        self.network, self.vocabulary, self.recipe = network, vocabulary, recipe
+        self.checkpoint, self.check = checkpoint, check
         self.optimizers = optimizers(network, recipe)
         self.log: list[dict[str, float]] = []
         self.step, self.seconds = 0, 0.0
@@ -140,6 +162,10 @@ class Run:
         self.processes = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
         if checkpoint.exists():
             self._load()
+        elif start:
+            network.adopt(load_file(start / "model.safetensors"))
+            self.step, self.log = recipe.anew[-1], read_log(LOG)
+            self.seconds = self.log[-1]["seconds"]
 
     def go(self, samples: Callable[[Mix], Samples]) -> list[dict[str, float]]:
         """Trains to the end; `samples` gives those of a mix."""
@@ -147,6 +173,9 @@ class Run:
         losses: list[float] = []
         while self.step < recipe.steps:
             started = time.monotonic()
+            if self.step in recipe.anew:
+                self.network.adopt(self.network.exported(self.vocabulary))
+                self.optimizers = optimizers(self.network, recipe)
             place = recipe.place(self.step)
             losses.append(self._step(samples(place.phase.mix), place))
             self.step += 1
@@ -218,6 +247,12 @@ def load_network(network: Network, checkpoint: Path) -> list[dict[str, float]]:
     network.load_state_dict(state["network"])
     log: list[dict[str, float]] = state["log"]
     return log
+
+
+def read_log(path: Path) -> list[dict[str, float]]:
+    with path.open(newline="") as file:
+        rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    return [{**row, **{name: int(row[name]) for name in LOG_FIELDS[:3]}} for row in rows]
 
 
 def write_log(log: list[dict[str, float]], path: Path) -> None:

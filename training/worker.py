@@ -22,7 +22,7 @@ def network_for(encoder: pieces.Encoder, recipe: train.Recipe) -> Network:
     return Network(Shape(-(-len(encoder) // PADDED) * PADDED, context=CONTEXT))
 
 
-def work(rank: int, meeting: str, directory: Path, recipe: train.Recipe, data: Corpora) -> None:
+def work(rank: int, meeting: str, directory: Path, recipe: train.Recipe, data: Corpora, start: Path | None) -> None:
     """One process of the training. Each draws the same samples, and takes its rows of them."""
     torch.set_num_threads(1)
     torch.manual_seed(recipe.seed)
@@ -40,5 +40,5 @@ def work(rank: int, meeting: str, directory: Path, recipe: train.Recipe, data: C
     def samples(mix: Mix) -> Samples:
         return Samples(encoder, data.documents, data.weights(mix.favour), mix, recipe.seed)
 
-    train.Run(network, recipe, directory / "checkpoint.pt", check).go(samples)
+    train.Run(network, len(encoder), recipe, directory / "checkpoint.pt", check, start).go(samples)
     torch.distributed.destroy_process_group()
