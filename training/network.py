@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .attention import attend
+
 EMBEDDINGS = ("model.embed_tokens.weight", "lm_head.weight")
 
 
@@ -42,10 +44,7 @@ class Attention(nn.Module):
         q = rotate(self.q_proj(x).view(batch, length, self.heads, self.size).transpose(1, 2), cosine, sine)
         k = rotate(self.k_proj(x).view(batch, length, self.kv_heads, self.size).transpose(1, 2), cosine, sine)
         v = self.v_proj(x).view(batch, length, self.kv_heads, self.size).transpose(1, 2)
-        groups = self.heads // self.kv_heads
-        k, v = k.repeat_interleave(groups, dim=1), v.repeat_interleave(groups, dim=1)
-        mixed = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
-        output: Tensor = self.o_proj(mixed.transpose(1, 2).reshape(batch, length, -1))
+        output: Tensor = self.o_proj(attend(q, k, v).transpose(1, 2).reshape(batch, length, -1))
         return output
 
 
