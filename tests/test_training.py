@@ -11,12 +11,14 @@ import torch
 
 from tests.harness import TINY
 from training import corpus, tasks
+from training.attention import attend
 from training.corpus import Document, Part
 from training.holes import LINE, Holes, in_line, whole_lines
 from training.network import EMBEDDINGS, Network, Shape
 from training.pieces import Encoder
-from training.samples import ANSWER, MIDDLE, Mix, Samples, brief
-from training.train import LOG, Phase, Recipe, read_log, write_log
+from training.recipe import Phase, Recipe
+from training.samples import ANSWER, COPIED, MIDDLE, Mix, Samples, brief
+from training.train import LOG, read_log, write_log
 
 MODULE = '''"""A module about shapes."""
 
@@ -112,6 +114,16 @@ def test_an_infill_counts_what_fills_the_hole(samples: Samples) -> None:
     assert counted == [*encoder.encode_inside("radius"), encoder.end]
 
 
+def test_a_copy_counts_from_its_second_id_on(samples: Samples) -> None:
+    for seed in range(20):
+        made = samples.copy(random.Random(seed))
+        length = sum(made.weights) + 1
+        assert made.weights == [0] * (len(made) - length + 1) + [1] * (length - 1)
+        assert made.ids[1 : length + 1] == made.ids[-length:]
+        assert made.ids[0] == samples.encoder.bos
+        assert COPIED[0] <= length <= COPIED[1]
+
+
 def test_rows_are_the_same_for_the_same_place(samples: Samples) -> None:
     again = Samples(samples.encoder, [document()], [2.0], MIX, seed=1)
     ids, weights = samples.rows(8, 6, 128)
@@ -147,12 +159,34 @@ def test_a_new_beginning_warms_up_again_and_takes_other_rows() -> None:
 
 
 def test_the_recipe_uses_no_row_of_a_mix_twice() -> None:
-    seen: set[tuple[int, int]] = set()
+    seen: set[tuple[Mix, int, int]] = set()
     for phase in Recipe().phases:
-        if phase.sequence == 1024:
-            rows = {(phase.sequence, phase.row + number) for number in range(phase.steps * phase.rows)}
-            assert not rows & seen
-            seen |= rows
+        rows = {(phase.mix, phase.sequence, phase.row + number) for number in range(phase.steps * phase.rows)}
+        assert not rows & seen
+        seen |= rows
+
+
+def test_the_recipe_reads_on_in_the_running_text() -> None:
+    """A window of the text comes again only after a pass over all of them, but for a few where phases meet."""
+    seen: dict[float, int] = {}
+    for phase in [each for each in Recipe().phases if each.sequence == 1024]:
+        assert phase.row * phase.mix.text >= 0.9 * seen.get(phase.mix.favour, 0)
+        seen[phase.mix.favour] = int((phase.row + phase.steps * phase.rows) * phase.mix.text)
+
+
+@pytest.mark.parametrize("length", [1, 127, 128, 300])
+def test_attention_is_that_of_torch_and_so_is_its_gradient(length: int) -> None:
+    draw = torch.Generator().manual_seed(1)
+    queries, pull = (torch.randn(2, 6, length, 8, generator=draw) for _ in range(2))
+    keys, values = (torch.randn(2, 2, length, 8, generator=draw) for _ in range(2))
+    given = [each.requires_grad_() for each in (queries, keys, values)]
+    own = attend(*given)
+    shared = [each.repeat_interleave(3, dim=1) for each in (keys, values)]
+    reference = torch.nn.functional.scaled_dot_product_attention(queries, *shared, is_causal=True)
+    torch.testing.assert_close(own, reference)
+    gradients = (torch.autograd.grad((each * pull).sum(), given) for each in (own, reference))
+    for ours, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, theirs)
 
 
 def test_a_network_takes_what_it_exported() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from torch.multiprocessing.spawn import spawn
 
 from . import corpora, packages, pieces, train
+from .recipe import Recipe
 from .worker import network_for, work
 
 
@@ -28,7 +29,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     options = arguments()
-    recipe = train.Recipe()
+    recipe = Recipe()
     packages.fetch(options.work / "packages")
     data = corpora.read(options.work)
     print(f"{len(data.documents)} modules to train on, {len(data.held_out)} held out", flush=True)
@@ -46,7 +47,7 @@ def main() -> None:
         from .release import release
 
         encoder = pieces.Encoder(path)
-        network = network_for(encoder, recipe)
+        network = network_for(encoder)
         log = train.load_network(network, options.work / "checkpoint.pt")
         release(options.out, network, encoder, data, recipe, log)
 

@@ -11,8 +11,8 @@ from .corpora import Corpora
 from .corpus import KEPT_ONE_IN, Document
 from .evaluate import LINES, OTHERS, WITHIN, Decoding, Evaluation, Figures, Sample
 from .network import Network
+from .recipe import Recipe
 from .tasks import Cut, docstrings, heads, questions, whole_lines, within
-from .train import Recipe
 
 COMMAND = "python -m training --out cli/codellama/tiny"
 HEADS = ("def fibonacci(", "import os\n\n\ndef read_file(path", "class Stack:\n    def __init__(self):\n")
@@ -114,15 +114,18 @@ def _packages(data: Corpora) -> str:
 
 
 def _phases(recipe: Recipe) -> str:
-    rows = ["| steps | ids in each | library favoured | text | infill | request | function | characters of an infill |"]
-    rows.append("|---" * 8 + "|")
+    kinds = ("infill", "request", "function", "copy")
+    head = ("steps", "ids in each", "library favoured", "text", *kinds, "characters of an infill", "suffix first")
+    rows = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for phase in recipe.phases:
         mix = phase.mix
-        others = [(1 - mix.text) * share for _, share in mix.shares]
+        others = [(1 - mix.text) * dict(mix.shares).get(kind, 0) for kind in kinds]
         shares = " | ".join(f"{share:.0%}" for share in (mix.text, *others))
         size = f"{phase.rows} × {phase.sequence}"
         spans = f"{mix.spans[0]} to {mix.spans[1]}"
-        rows.append(f"| {phase.steps} | {size} | {mix.favour:.0f} times | {shares} | {spans} |")
+        rows.append(
+            f"| {phase.steps} | {size} | {mix.favour:.0f} times | {shares} | {spans} | {mix.suffix_first:.0%} |"
+        )
     return "\n".join(rows)
 
 
@@ -169,6 +172,10 @@ def render(
         ids=log[-1]["ids"] / 1e6,
         steps=recipe.steps,
         phases=_phases(recipe),
+        anew="".join(
+            f"After step {step} the weights were rounded as exported, and the optimizers began anew. "
+            for step in recipe.anew
+        ),
         seed=recipe.seed,
         minutes=log[-1]["seconds"] / 60,
         muon=recipe.muon,

@@ -17,7 +17,8 @@ from .corpus import Document
 from .evaluate import PRECISIONS, Decoding, Evaluation, Figures
 from .network import Network
 from .pieces import Encoder
-from .train import LOG, Recipe, write_log
+from .recipe import Recipe
+from .train import LOG, write_log
 
 HERE = Path(__file__).parent
 DECODINGS = (Decoding(), Decoding(1.1), Decoding(1.2), Decoding(1.1, no_repeat_ngram_size=12))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,10 +16,11 @@ from .pieces import Encoder
 from .requests import dialog
 
 MIDDLE, ANSWER = 4, 2  # the weights of what fills a hole, and of an answer
-SUFFIX_FIRST = 0.3
 EARLIER_TURN = 0.08
 LONGEST_ANSWER = 15  # lines
 LONGEST_PARAGRAPH = 110
+COPIED = (16, 256)  # ids
+APART = 64  # ids between a passage and its copy, at most
 
 Rows = tuple[NDArray[np.uint16], NDArray[np.uint8]]
 
@@ -29,8 +31,9 @@ class Mix:
 
     favour: float  # how often the standard library is seen, and the packages once
     text: float  # the share of the rows that are running text
-    shares: tuple[tuple[str, float], ...]  # of the ids of the other rows: infill, request, function
+    shares: tuple[tuple[str, float], ...]  # of the ids of the other rows: infill, request, function, copy
     spans: tuple[int, int]  # characters that an infill sample is made of
+    suffix_first: float = 0.3  # of the infills
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,9 @@ class Samples:
     def _sample(self, kind: str, draw: random.Random) -> Sample:
         if kind == "infill":
             prefix, middle, suffix = self.holes.draw(draw, self.mix.spans)
-            return self.infill(prefix, middle, suffix, draw.random() < SUFFIX_FIRST)
+            return self.infill(prefix, middle, suffix, draw.random() < self.mix.suffix_first)
+        if kind == "copy":
+            return self.copy(draw)
         return self.request(draw) if kind == "request" else self.function(draw)
 
     def infill(self, prefix: str, middle: str, suffix: str, suffix_first: bool) -> Sample:
@@ -137,6 +142,24 @@ class Samples:
         ids += [encoder.bos, *encoder.encode(f"[INST] {question} [/INST]")]
         said = [*encoder.encode_inside(f" {answer}"), encoder.eos]
         return Sample(ids + said, [1] * len(ids) + [ANSWER] * len(said))
+
+    def copy(self, draw: random.Random) -> Sample:
+        """A passage twice, half of them with their ids shuffled: only by looking back can the second be told.
+
+        What counts is the second. It is how a network learns early to repeat the names of its context (induction).
+        """
+        low, high = COPIED
+        passage = self._passage(draw, round(math.exp(draw.uniform(math.log(low), math.log(high)))))
+        if draw.random() < 0.5:
+            draw.shuffle(passage)
+        between = self._passage(draw, draw.randrange(APART))
+        before = [self.encoder.bos, *passage, *between]
+        return Sample(before + passage, [0] * (len(before) + 1) + [1] * (len(passage) - 1))
+
+    def _passage(self, draw: random.Random, size: int) -> list[int]:
+        start = draw.randrange(len(self.text) - size)
+        ids: list[int] = self.text[start : start + size].tolist()
+        return ids
 
     def _answer(self, draw: random.Random) -> Function:
         """A function to ask for; plain functions come three times as often as methods."""
