@@ -13,11 +13,11 @@ from tests.harness import TINY
 from training import corpus, tasks
 from training.attention import attend
 from training.corpus import Document, Part
-from training.holes import LINE, Holes, in_line, whole_lines
+from training.holes import LINE, Hole, Holes, between_words, in_line, whole_lines
 from training.network import EMBEDDINGS, Network, Shape
 from training.pieces import Encoder
 from training.recipe import Phase, Recipe
-from training.samples import ANSWER, COPIED, MIDDLE, Mix, Samples, brief
+from training.samples import ANSWER, COPIED, EDGE, MIDDLE, Mix, Samples, brief
 from training.train import LOG, read_log, write_log
 
 MODULE = '''"""A module about shapes."""
@@ -92,6 +92,19 @@ def test_a_hole_in_a_line_is_of_its_content(seed: int) -> None:
     assert prefix.rpartition("\n")[2].strip() or not middle[0].isspace()
 
 
+@pytest.mark.parametrize(
+    ("hole", "between"),
+    [
+        (("return se", "lf.na", "me\n"), ("return ", "self.", "name\n")),
+        (("return self", ".name", "[0]\n"), ("return self", ".name", "[0]\n")),
+        (("a\nre", "tu", "rn\n"), ("a\nre", "tu", "rn\n")),
+        (("x = f", "oo", "\ny\n"), ("x = ", "foo", "\ny\n")),
+    ],
+)
+def test_a_hole_between_words(hole: Hole, between: Hole) -> None:
+    assert between_words(hole) == between
+
+
 @pytest.mark.parametrize("seed", range(30))
 def test_whole_lines_are_cut_as_the_program_cuts_them(seed: int) -> None:
     prefix, middle, suffix = whole_lines(MODULE, random.Random(seed))
@@ -110,8 +123,18 @@ def test_an_infill_counts_what_fills_the_hole(samples: Samples) -> None:
     encoder = samples.encoder
     made = samples.infill("def area(", "radius", "):\n", suffix_first=False)
     assert made.ids == [*encoder.infill("def area(", "):\n", False), *encoder.encode_inside("radius"), encoder.end]
-    counted = [id for id, weight in zip(made.ids, made.weights, strict=True) if weight == MIDDLE]
-    assert counted == [*encoder.encode_inside("radius"), encoder.end]
+    answer = [*encoder.encode_inside("radius"), encoder.end]
+    assert made.weights == [1] * (len(made) - len(answer)) + [EDGE] + [MIDDLE] * (len(answer) - 2) + [EDGE]
+    assert samples.infill("def area(", "", "):\n", suffix_first=False).weights[-2:] == [1, EDGE]
+
+
+def test_a_recall_has_the_text_above_its_hole_and_counts_what_fills_it(samples: Samples) -> None:
+    encoder = samples.encoder
+    made = samples.recall("def area(", "radius", "):\n", suffix_first=True)
+    whole = [encoder.bos, *encoder.encode("def area(radius):\n"), encoder.eos]
+    hole = samples.infill("def area(", "radius", "):\n", suffix_first=True)
+    assert made.ids == whole + hole.ids
+    assert made.weights == [1] * len(whole) + [weight if weight > 1 else 0 for weight in hole.weights]
 
 
 def test_a_copy_counts_from_its_second_id_on(samples: Samples) -> None:
@@ -130,7 +153,7 @@ def test_rows_are_the_same_for_the_same_place(samples: Samples) -> None:
     assert (ids == again.rows(8, 6, 128)[0]).all()
     assert (ids != samples.rows(16, 6, 128)[0]).any()
     assert ids.shape == weights.shape == (6, 129)
-    assert set(weights.flatten().tolist()) <= {0, 1, ANSWER, MIDDLE}
+    assert set(weights.flatten().tolist()) <= {0, 1, ANSWER, MIDDLE, EDGE}
     assert not weights[ids == samples.encoder.middle].any()
 
 

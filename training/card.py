@@ -114,7 +114,7 @@ def _packages(data: Corpora) -> str:
 
 
 def _phases(recipe: Recipe) -> str:
-    kinds = ("infill", "request", "function", "copy")
+    kinds = ("infill", "recall", "request", "function", "copy")
     head = ("steps", "ids in each", "library favoured", "text", *kinds, "characters of an infill", "suffix first")
     rows = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for phase in recipe.phases:

@@ -13,7 +13,10 @@ from .corpus import Document
 Hole = tuple[str, str, str]
 DOCSTRING = re.compile(r'(?:def |class )[^\n]*:\n\s+r?"""(?P<inside>(?:[^"\\]|"(?!""))+?)"""')
 LINE = re.compile(r"[^\n]*\S[^\n]*")
-SHARES = {"within": 0.30, "rest": 0.20, "lines": 0.25, "docstring": 0.15, "anywhere": 0.10}
+SHARES = {"within": 0.25, "rest": 0.15, "lines": 0.40, "docstring": 0.12, "anywhere": 0.08}
+WORD = re.compile(r"\w+|\W")
+BETWEEN_WORDS = 0.5  # of the holes in a line: where a cursor mostly stands
+LINE_ENDS = 0.8  # of the holes of whole lines leave their last newline, as FILE:LINE does
 LONG_DOCSTRING = 180  # characters: what is longer is mostly cut to its first paragraph
 ANYWHERE = 240
 
@@ -43,15 +46,17 @@ class Holes:
             start = draw.randrange(len(span))
             end = draw.randint(start, min(len(span), start + ANYWHERE))
             return span[:start], span[start:end], span[end:]
-        return in_line(span, draw.choice(lines), draw, to_end=kind == "rest")
+        hole = in_line(span, draw.choice(lines), draw, to_end=kind == "rest")
+        return between_words(hole) if draw.random() < BETWEEN_WORDS else hole
 
     def _text(self, draw: random.Random) -> str:
         return self.texts[bisect(self.ends, draw.random() * self.ends[-1], hi=len(self.texts) - 1)]
 
     def _span(self, draw: random.Random, size: int) -> str:
-        """Lines of a module from anywhere in it, or a function that stands alone."""
-        if draw.random() < 0.3:
-            return draw.choice(self.functions) + "\n"
+        """Lines of a module from anywhere in it, or a function that stands alone, where it is short enough."""
+        function = draw.choice(self.functions) + "\n"
+        if draw.random() < 0.3 and len(function) < 2 * size:
+            return function
         text = self._text(draw)
         start = text.rfind("\n", 0, max(0, draw.randrange(-size // 2, len(text)))) + 1
         end = text.find("\n", start + size)
@@ -88,12 +93,23 @@ def in_line(text: str, line: re.Match[str], draw: random.Random, to_end: bool = 
     return text[:start], text[start:end], text[end:]
 
 
+def between_words(hole: Hole) -> Hole:
+    """The hole with its ends moved back to where a word or a sign begins; as it is where nothing would be left."""
+    prefix, middle, suffix = hole
+    text = prefix + middle + suffix
+    line = text.rfind("\n", 0, len(prefix)) + 1
+    edges = [line + match.start() for match in WORD.finditer(text[line : len(prefix + middle) + 1])]
+    start = max(each for each in edges if each <= len(prefix))
+    end = max(each for each in edges if each <= len(prefix + middle))
+    return (text[:start], text[start:end], text[end:]) if start < end else hole
+
+
 def whole_lines(text: str, draw: random.Random) -> Hole:
     """Whole lines: the prefix ends at a newline, the suffix begins with the lines' last newline or behind it."""
     starts = [0, *(match.end() for match in re.finditer("\n", text))]
     first = draw.randrange(max(1, len(starts) - 1))
     last = min(first + draw.choice((1, 1, 1, 1, 2, 2, 3, 4, 6)), len(starts) - 1)
     start, end = starts[first], starts[last] if last > first else len(text)
-    if draw.random() < 0.5 and text[start:end].rstrip("\n"):
+    if draw.random() < LINE_ENDS and text[start:end].rstrip("\n"):
         end = start + len(text[start:end].rstrip("\n"))
     return text[:start], text[start:end], text[end:]

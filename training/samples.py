@@ -15,7 +15,7 @@ from .holes import DOCSTRING, Holes
 from .pieces import Encoder
 from .requests import dialog
 
-MIDDLE, ANSWER = 4, 2  # the weights of what fills a hole, and of an answer
+MIDDLE, EDGE, ANSWER = 4, 8, 2  # the weights of what fills a hole, of its first id and its end, and of an answer
 EARLIER_TURN = 0.08
 LONGEST_ANSWER = 15  # lines
 LONGEST_PARAGRAPH = 110
@@ -31,7 +31,7 @@ class Mix:
 
     favour: float  # how often the standard library is seen, and the packages once
     text: float  # the share of the rows that are running text
-    shares: tuple[tuple[str, float], ...]  # of the ids of the other rows: infill, request, function, copy
+    shares: tuple[tuple[str, float], ...]  # of the ids of the other rows: infill, recall, request, function, copy
     spans: tuple[int, int]  # characters that an infill sample is made of
     suffix_first: float = 0.3  # of the infills
 
@@ -115,9 +115,10 @@ class Samples:
             row = row + sample
 
     def _sample(self, kind: str, draw: random.Random) -> Sample:
-        if kind == "infill":
+        if kind in ("infill", "recall"):
             prefix, middle, suffix = self.holes.draw(draw, self.mix.spans)
-            return self.infill(prefix, middle, suffix, draw.random() < self.mix.suffix_first)
+            made = self.infill if kind == "infill" else self.recall
+            return made(prefix, middle, suffix, draw.random() < self.mix.suffix_first)
         if kind == "copy":
             return self.copy(draw)
         return self.request(draw) if kind == "request" else self.function(draw)
@@ -126,7 +127,15 @@ class Samples:
         encoder = self.encoder
         prompt = encoder.infill(prefix, suffix, suffix_first)
         answer = [*encoder.encode_inside(middle), encoder.end]
-        return Sample([*prompt, *answer], [1] * len(prompt) + [MIDDLE] * len(answer))
+        weights = [EDGE, *[MIDDLE] * (len(answer) - 2), EDGE][-len(answer) :]
+        return Sample([*prompt, *answer], [1] * len(prompt) + weights)
+
+    def recall(self, prefix: str, middle: str, suffix: str, suffix_first: bool) -> Sample:
+        """A text, and then a hole in it. Its filling stands above: to be learned is where it begins and ends."""
+        whole = [self.encoder.bos, *self.encoder.encode(prefix + middle + suffix), self.encoder.eos]
+        hole = self.infill(prefix, middle, suffix, suffix_first)
+        counted = [weight if weight > 1 else 0 for weight in hole.weights]
+        return Sample(whole + hole.ids, [1] * len(whole) + counted)
 
     def function(self, draw: random.Random) -> Sample:
         ids = [self.encoder.bos, *self.encoder.encode(draw.choice(self.functions).source + "\n"), self.encoder.eos]
