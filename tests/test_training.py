@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import re
 from pathlib import Path
@@ -18,7 +19,7 @@ from training.network import EMBEDDINGS, Network, Shape
 from training.pieces import Encoder
 from training.recipe import Phase, Recipe
 from training.samples import ANSWER, COPIED, EDGE, MIDDLE, Mix, Samples, brief
-from training.train import LOG, read_log, write_log
+from training.train import LOG, bits_per_byte, read_log, write_log
 
 MODULE = '''"""A module about shapes."""
 
@@ -221,6 +222,22 @@ def test_a_network_takes_what_it_exported() -> None:
     for name, tensor in exported.items():
         assert torch.equal(again[name][:60] if name in EMBEDDINGS else again[name], tensor)
     assert not any(again[name][60:].any() for name in EMBEDDINGS)
+
+
+@pytest.mark.parametrize(("context", "overlap"), [(8, 0), (8, 4), (8, 7), (99, 50)])
+def test_each_id_counts_once_and_with_what_stands_before_it(context: int, overlap: int) -> None:
+    counted: list[int] = []
+
+    def loss(ids: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        assert ids.shape == targets.shape
+        chosen = targets[targets != -100]
+        assert len(chosen) == len(targets[0]) or ids.shape[1] - len(chosen) == overlap
+        counted.extend(chosen.tolist())
+        return torch.tensor(math.log(2))
+
+    texts = [[1, *range(10, 10 + length)] for length in (1, 4, 5, 8, 9, 12, 13, 40)]
+    assert bits_per_byte(loss, texts, 46, context, overlap=overlap) == pytest.approx(2)
+    assert counted == [id for text in texts for id in text[1:]]
 
 
 def test_a_log_is_read_as_it_was_written(tmp_path: Path) -> None:

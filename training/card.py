@@ -28,9 +28,12 @@ TEMPLATE = Path(__file__).with_name("card.md")
 SHOWN = 600  # characters of a prompt
 NAMES = {
     "bits": "bits per byte, in windows of the context (lower is better)",
+    "bits_overlapping": "the same, in windows of which half has been read before and does not count",
     "within": f"holes within a line filled exactly (of {WITHIN}), prefix first",
     "within_finished": "the same after the rules of `codellama infill`",
     "within_suffix_first": "the same, suffix first, before the rules",
+    "within_suffix_first_finished": "the same, suffix first, after the rules",
+    "between_words": f"holes within a line and between words filled exactly (of {WITHIN}), prefix first",
     "rest": f"holes to a line's end filled exactly (of {OTHERS}), prefix first",
     "lines": f"holes of whole lines after whose filling the file parses (of {LINES}), prefix first",
     "lines_suffix_first": "the same, suffix first",
@@ -51,7 +54,7 @@ def table(columns: Mapping[str, Figures]) -> str:
         values = [getattr(each, field.name) for each in columns.values()]
         if None in values:
             continue
-        shown = [f"{value:.3f}" if field.name == "bits" else f"{value:.0%}" for value in values]
+        shown = [f"{value:.3f}" if field.name.startswith("bits") else f"{value:.0%}" for value in values]
         rows.append(f"| {NAMES[field.name]} | {' | '.join(shown)} |")
     return "\n".join(rows)
 

@@ -57,9 +57,12 @@ class Figures:
     """Shares, and bits per byte."""
 
     bits: float | None  # None: not measured
+    bits_overlapping: float | None
     within: float
     within_finished: float
     within_suffix_first: float
+    within_suffix_first_finished: float
+    between_words: float
     rest: float
     lines: float
     lines_suffix_first: float
@@ -92,7 +95,9 @@ class Evaluation:
         within = tasks.within(documents, count[WITHIN])
         rest = tasks.within(documents, count[OTHERS], to_end=True)
         lines = tasks.whole_lines(documents, count[LINES])
+        between = tasks.between_words(documents, count[WITHIN])
         filled = self.infill(within, decoding)
+        within_suffix_first = self.infill(within, decoding, suffix_first=True)
         filled_suffix_first = self.infill(lines, decoding, suffix_first=True)
         documented = tasks.docstrings(documents, count[OTHERS])
         docstrings = self.infill(documented, decoding, DOCSTRING)
@@ -100,9 +105,12 @@ class Evaluation:
         completions = self.complete(tasks.heads(documents, count[OTHERS]), decoding)
         return Figures(
             bits=self.bits_per_byte(documents) if part == 1 else None,
+            bits_overlapping=self.bits_per_byte(documents, self.context // 2) if part == 1 else None,
             within=_share(_exact(within, _texts(filled))),
             within_finished=_share(_exact(within, self.finish(within, filled))),
-            within_suffix_first=_share(_exact(within, _texts(self.infill(within, decoding, suffix_first=True)))),
+            within_suffix_first=_share(_exact(within, _texts(within_suffix_first))),
+            within_suffix_first_finished=_share(_exact(within, self.finish(within, within_suffix_first))),
+            between_words=_share(_exact(between, _texts(self.infill(between, decoding)))),
             rest=_share(_exact(rest, _texts(self.infill(rest, decoding)))),
             lines=_share(_parse(lines, _texts(self.infill(lines, decoding)))),
             lines_suffix_first=_share(_parse(lines, _texts(filled_suffix_first))),
@@ -115,7 +123,7 @@ class Evaluation:
             completions_loop=_share([tasks.loops(each.text) for each in completions]),
         )
 
-    def bits_per_byte(self, documents: Sequence[Document]) -> float:
+    def bits_per_byte(self, documents: Sequence[Document], overlap: int = 0) -> float:
         encoded = [[self.encoder.bos, *self.encoder.encode(each.text)] for each in documents]
         size = sum(len(each.text.encode()) for each in documents)
 
@@ -123,7 +131,7 @@ class Evaluation:
             logits = self.model(ids).logits.float().flatten(0, 1)
             return torch.nn.functional.cross_entropy(logits, targets.flatten())
 
-        return bits_per_byte(loss, encoded, size, self.context)
+        return bits_per_byte(loss, encoded, size, self.context, overlap=overlap)
 
     def complete(self, texts: Sequence[str], decoding: Decoding, most: int = COMPLETION) -> list[Sample]:
         prompts = [[self.encoder.bos, *self.encoder.encode(text)] for text in texts]

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from . import holes
 from .corpus import Document, Function
 from .holes import DOCSTRING, LINE, in_line
 from .requests import dialog
@@ -67,6 +68,13 @@ def within(documents: Sequence[Document], count: int, to_end: bool = False) -> l
     draw = random.Random(SEED + to_end)
     texts = files(documents)
     return [Cut(*in_line(*_line(texts, draw), draw, to_end)) for _ in range(count)]
+
+
+def between_words(documents: Sequence[Document], count: int) -> list[Cut]:
+    """Holes in one line, before its end, whose ends stand between words and signs, where a cursor mostly stands."""
+    draw = random.Random(SEED + 5)
+    texts = files(documents)
+    return [Cut(*holes.between_words(in_line(*_line(texts, draw), draw))) for _ in range(count)]
 
 
 def whole_lines(documents: Sequence[Document], count: int) -> list[Cut]:

@@ -179,20 +179,29 @@ def write_log(log: list[dict[str, float]], path: Path) -> None:
 
 
 def bits_per_byte(
-    loss: Callable[[Tensor, Tensor], Tensor], encoded: list[list[int]], size: int, context: int, most: int | None = None
+    loss: Callable[[Tensor, Tensor], Tensor],
+    encoded: list[list[int]],
+    size: int,
+    context: int,
+    most: int | None = None,
+    overlap: int = 0,
 ) -> float:
-    """Bits spent on each byte of texts given as ids that begin with bos; windows do not overlap.
+    """Bits spent on each byte of texts given as ids that begin with bos, read in windows of the context.
 
-    With `most`, texts after that many ids are left out, and count as if they cost the same.
+    `loss` gives the mean over the targets that are not -100. With `most`, texts after that many ids are left out, and
+    count as if they cost the same. Windows begin with `overlap` ids of the one before, which do not count again.
     """
     total, counted = 0.0, 0
     with torch.inference_mode():
         for ids in encoded:
-            for start in range(0, len(ids) - 1, context):
+            for start in range(0, max(1, len(ids) - 1 - overlap), context - overlap):
                 window = torch.tensor([ids[start : start + context + 1]])
-                targets = window[:, 1:]
-                total += loss(window[:, :-1], targets).item() * targets.numel()
-                counted += targets.numel()
+                targets = window[:, 1:].clone()
+                if start:
+                    targets[:, :overlap] = -100
+                number = int((targets != -100).sum())
+                total += loss(window[:, :-1], targets).item() * number
+                counted += number
             if most is not None and counted > most:
                 break
     return total / math.log(2) / size * (sum(len(ids) - 1 for ids in encoded) / counted)
