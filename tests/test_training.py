@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 import random
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from codellama.holes import Hole
 from tests.harness import TINY
 from training import corpus, tasks
 from training.attention import attend
 from training.corpus import Document, Part
-from training.holes import LINE, Hole, Holes, between_words, in_line, whole_lines
+from training.holes import LINE, Holes, between_words, in_line, whole_lines
 from training.network import EMBEDDINGS, Network, Shape
 from training.pieces import Encoder
 from training.recipe import Phase, Recipe
@@ -102,7 +104,7 @@ def test_a_hole_in_a_line_is_of_its_content(seed: int) -> None:
         (("x = f", "oo", "\ny\n"), ("x = ", "foo", "\ny\n")),
     ],
 )
-def test_a_hole_between_words(hole: Hole, between: Hole) -> None:
+def test_a_hole_between_words(hole: tuple[str, str, str], between: tuple[str, str, str]) -> None:
     assert between_words(hole) == between
 
 
@@ -146,6 +148,15 @@ def test_a_copy_counts_from_its_second_id_on(samples: Samples) -> None:
         assert made.ids[1 : length + 1] == made.ids[-length:]
         assert made.ids[0] == samples.encoder.bos
         assert COPIED[0] <= length <= COPIED[1]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_an_infill_can_be_ordered_as_the_program_orders_it(samples: Samples, seed: int) -> None:
+    mix = replace(MIX, shares=(("infill", 1.0),), ordered=1.0)
+    ordered = Samples(samples.encoder, [document()], [2.0], mix, seed=1)
+    prefix, middle, suffix = ordered.holes.draw(random.Random(seed), mix.spans)
+    starts_line = Hole(prefix, suffix).starts_line
+    assert ordered.sample("infill", random.Random(seed)) == samples.infill(prefix, middle, suffix, starts_line)
 
 
 def test_rows_are_the_same_for_the_same_place(samples: Samples) -> None:

@@ -33,7 +33,7 @@ NAMES = {
     "within_finished": "the same after the rules of `codellama infill`",
     "within_suffix_first": "the same, suffix first, before the rules",
     "within_suffix_first_finished": "the same, suffix first, after the rules",
-    "between_words": f"holes within a line and between words filled exactly (of {WITHIN}), prefix first",
+    "between_words": f"holes within a line and between words filled exactly (of {LINES}), prefix first",
     "rest": f"holes to a line's end filled exactly (of {OTHERS}), prefix first",
     "lines": f"holes of whole lines after whose filling the file parses (of {LINES}), prefix first",
     "lines_suffix_first": "the same, suffix first",
@@ -126,8 +126,9 @@ def _phases(recipe: Recipe) -> str:
         shares = " | ".join(f"{share:.0%}" for share in (mix.text, *others))
         size = f"{phase.rows} × {phase.sequence}"
         spans = f"{mix.spans[0]} to {mix.spans[1]}"
+        chosen = f"; {mix.ordered:.0%} as the program" if mix.ordered else ""
         rows.append(
-            f"| {phase.steps} | {size} | {mix.favour:.0f} times | {shares} | {spans} | {mix.suffix_first:.0%} |"
+            f"| {phase.steps} | {size} | {mix.favour:.0f} times | {shares} | {spans} | {mix.suffix_first:.0%}{chosen} |"
         )
     return "\n".join(rows)
 

@@ -95,7 +95,7 @@ class Evaluation:
         within = tasks.within(documents, count[WITHIN])
         rest = tasks.within(documents, count[OTHERS], to_end=True)
         lines = tasks.whole_lines(documents, count[LINES])
-        between = tasks.between_words(documents, count[WITHIN])
+        between = tasks.between_words(documents, count[LINES])
         filled = self.infill(within, decoding)
         within_suffix_first = self.infill(within, decoding, suffix_first=True)
         filled_suffix_first = self.infill(lines, decoding, suffix_first=True)

@@ -75,7 +75,7 @@ class Recipe:
             5960,
         ),
         Phase(
-            690,
+            360,
             1024,
             16,
             Mix(
@@ -84,13 +84,32 @@ class Recipe:
             6370,
         ),
         Phase(
-            730,
+            330,
             1024,
             16,
             Mix(
-                10.0, 0.50, (("infill", 0.66), ("recall", 0.04), ("request", 0.20), ("function", 0.10)), (40, 2048), 0.5
+                4.0,
+                0.45,
+                (("infill", 0.74), ("recall", 0.04), ("request", 0.14), ("function", 0.08)),
+                (30, 1200),
+                0.5,
+                0.6,
             ),
-            2880,
+            13480,
+        ),
+        Phase(
+            560,
+            1024,
+            16,
+            Mix(
+                10.0,
+                0.45,
+                (("infill", 0.70), ("recall", 0.03), ("request", 0.19), ("function", 0.08)),
+                (40, 2048),
+                0.5,
+                0.6,
+            ),
+            3200,
         ),
     )
     # steps before which the weights are rounded as an exported model has them, and the optimizers begin anew
@@ -104,7 +123,7 @@ class Recipe:
         (11_386_879, 0.0),
         (11_386_880, 0.7),
         (14_000_000, 0.7),
-        (44_646_400, 0.0),
+        (41_861_120, 0.0),
     )
     ids_at_once: int = 2048
     muon: float = 0.02

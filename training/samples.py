@@ -33,7 +33,8 @@ class Mix:
     text: float  # the share of the rows that are running text
     shares: tuple[tuple[str, float], ...]  # of the ids of the other rows: infill, recall, request, function, copy
     spans: tuple[int, int]  # characters that an infill sample is made of
-    suffix_first: float = 0.3  # of the infills
+    suffix_first: float = 0.3  # of the infills that are ordered by chance
+    ordered: float = 0.0  # of the infills in the program's own order: suffix first where the hole begins a line
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ class Samples:
         row = Sample([], [])
         while True:
             kind = min(shares, key=lambda each: spent[each] / shares[each])
-            sample = self._sample(kind, draw)
+            sample = self.sample(kind, draw)
             if len(sample) > sequence + 1:
                 continue
             spent[kind] += len(sample)
@@ -114,10 +115,12 @@ class Samples:
                 row = Sample([], [])
             row = row + sample
 
-    def _sample(self, kind: str, draw: random.Random) -> Sample:
+    def sample(self, kind: str, draw: random.Random) -> Sample:
         if kind in ("infill", "recall"):
             prefix, middle, suffix = self.holes.draw(draw, self.mix.spans)
             made = self.infill if kind == "infill" else self.recall
+            if draw.random() < self.mix.ordered:
+                return made(prefix, middle, suffix, not prefix or prefix.endswith("\n"))
             return made(prefix, middle, suffix, draw.random() < self.mix.suffix_first)
         if kind == "copy":
             return self.copy(draw)
