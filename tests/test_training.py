@@ -215,9 +215,9 @@ def test_attention_is_that_of_torch_and_so_is_its_gradient(length: int) -> None:
     queries, pull = (torch.randn(2, 6, length, 8, generator=draw) for _ in range(2))
     keys, values = (torch.randn(2, 2, length, 8, generator=draw) for _ in range(2))
     given = [each.requires_grad_() for each in (queries, keys, values)]
-    own = attend(*given)
-    shared = [each.repeat_interleave(3, dim=1) for each in (keys, values)]
-    reference = torch.nn.functional.scaled_dot_product_attention(queries, *shared, is_causal=True)
+    own = attend(queries, keys, values)
+    shared_keys, shared_values = (each.repeat_interleave(3, dim=1) for each in (keys, values))
+    reference = torch.nn.functional.scaled_dot_product_attention(queries, shared_keys, shared_values, is_causal=True)
     torch.testing.assert_close(own, reference)
     gradients = (torch.autograd.grad((each * pull).sum(), given) for each in (own, reference))
     for ours, theirs in zip(*gradients, strict=True):
