@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
 
 from .corpora import Corpora
 from .corpus import KEPT_ONE_IN, Document
-from .evaluate import LINES, OTHERS, WITHIN, Decoding, Evaluation, Figures, Sample
+from .evaluate import LINES, OTHERS, WITHIN, Decoding, Evaluation, Figures, Sample, Written
 from .network import Network
 from .recipe import Recipe
 from .tasks import Cut, docstrings, heads, questions, whole_lines, within
@@ -47,15 +46,13 @@ NAMES = {
 }
 
 
-def table(columns: Mapping[str, Figures]) -> str:
-    """One column a name, one row a figure."""
+def table(columns: Mapping[str, Written]) -> str:
+    """One column a name, one row a figure that was measured."""
     rows = [f"| | {' | '.join(columns)} |", f"|---|{'---|' * len(columns)}"]
-    for field in fields(Figures):
-        values = [getattr(each, field.name) for each in columns.values()]
-        if None in values:
-            continue
-        shown = [f"{value:.3f}" if field.name.startswith("bits") else f"{value:.0%}" for value in values]
-        rows.append(f"| {NAMES[field.name]} | {' | '.join(shown)} |")
+    for name, meaning in NAMES.items():
+        if all(hasattr(each, name) for each in columns.values()):
+            form = ".3f" if name.startswith("bits") else ".0%"
+            rows.append(f"| {meaning} | {' | '.join(format(getattr(each, name), form) for each in columns.values())} |")
     return "\n".join(rows)
 
 
@@ -64,11 +61,11 @@ def samples(evaluation: Evaluation, documents: Sequence[Document], decoding: Dec
     return [
         *evaluation.complete(HEADS, decoding, 96),
         *evaluation.complete(heads(documents, 2), decoding, 96),
-        *evaluation.infill(HOLES[:1], decoding),
-        *evaluation.infill(HOLES[1:], decoding, suffix_first=True),
-        *evaluation.infill(within(documents, 4), decoding),
-        *evaluation.infill(whole_lines(documents, 2), decoding, suffix_first=True),
-        *evaluation.infill(docstrings(documents, 3), decoding),
+        *evaluation.infill(HOLES[:1]),
+        *evaluation.infill(HOLES[1:], suffix_first=True),
+        *evaluation.infill(within(documents, 4)),
+        *evaluation.infill(whole_lines(documents, 2), suffix_first=True),
+        *evaluation.infill(docstrings(documents, 3)),
         *evaluation.ask(QUESTIONS, decoding),
         *evaluation.ask(questions(documents, 2), decoding),
     ]
@@ -145,7 +142,7 @@ def render(
     log: list[dict[str, float]],
     data: Corpora,
     chosen: Decoding,
-    tried: Mapping[Decoding, Figures],
+    tried: Mapping[Decoding, Written],
     measured: Mapping[str, Figures],
     written: Sequence[Sample],
 ) -> str:

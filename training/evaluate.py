@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -29,7 +29,7 @@ PRECISIONS = {
 }
 BATCH = 25
 PADDING = 0
-WITHIN, LINES, OTHERS = 250, 100, 60  # how many of each are asked
+WITHIN, LINES, OTHERS = 250, 100, 100  # how many of each are asked
 FILL, DOCSTRING, ANSWER, COMPLETION = 48, 60, 256, 128  # ids at most
 
 
@@ -53,11 +53,26 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Figures:
-    """Shares, and bits per byte."""
+class Written:
+    """Shares of what is written at some length, on which guards against repetition bear."""
 
-    bits: float | None  # None: not measured
-    bits_overlapping: float | None
+    answers: float
+    answers_ended: float
+    completions_ended: float
+    completions_loop: float
+
+    @property
+    def worth(self) -> float:
+        """What guards are chosen by."""
+        return self.answers + self.answers_ended + self.completions_ended - self.completions_loop
+
+
+@dataclass(frozen=True)
+class Figures(Written):
+    """Bits per byte, and shares."""
+
+    bits: float
+    bits_overlapping: float
     within: float
     within_finished: float
     within_suffix_first: float
@@ -69,16 +84,6 @@ class Figures:
     lines_finished: float
     docstrings: float
     docstrings_parse: float
-    answers: float
-    answers_ended: float
-    completions_ended: float
-    completions_loop: float
-
-    @property
-    def worth(self) -> float:
-        """What a way of decoding is chosen by: what a user of the program gets."""
-        fills = self.within_finished + self.lines_finished + self.docstrings_parse
-        return fills + self.answers + self.completions_ended - self.completions_loop
 
 
 class Evaluation:
@@ -89,34 +94,39 @@ class Evaluation:
         self.model = load(checkpoint, plan(checkpoint, options, Machine.detect(), self.context), lambda _: None).model
         self.ends = [self.encoder.eos, self.encoder.end]
 
-    def measure(self, documents: Sequence[Document], decoding: Decoding, part: float = 1.0) -> Figures:
-        """All figures; `part`: of how many of the tasks. Less than all is for a choice, which bits do not bear on."""
-        count = {each: round(each * part) for each in (WITHIN, LINES, OTHERS)}
-        within = tasks.within(documents, count[WITHIN])
-        rest = tasks.within(documents, count[OTHERS], to_end=True)
-        lines = tasks.whole_lines(documents, count[LINES])
-        between = tasks.between_words(documents, count[LINES])
-        filled = self.infill(within, decoding)
-        within_suffix_first = self.infill(within, decoding, suffix_first=True)
-        filled_suffix_first = self.infill(lines, decoding, suffix_first=True)
-        documented = tasks.docstrings(documents, count[OTHERS])
-        docstrings = self.infill(documented, decoding, DOCSTRING)
-        answers = self.ask(tasks.questions(documents, count[OTHERS]), decoding)
-        completions = self.complete(tasks.heads(documents, count[OTHERS]), decoding)
+    def measure(self, documents: Sequence[Document], decoding: Decoding) -> Figures:
+        """All figures. What fills a hole is written without guards, as in the program."""
+        within = tasks.within(documents, WITHIN)
+        between = tasks.between_words(documents, LINES)
+        rest = tasks.within(documents, OTHERS, to_end=True)
+        lines = tasks.whole_lines(documents, LINES)
+        documented = tasks.docstrings(documents, OTHERS)
+        filled = self.infill(within)
+        filled_suffix_first = self.infill(within, suffix_first=True)
+        lines_suffix_first = self.infill(lines, suffix_first=True)
+        docstrings = self.infill(documented, DOCSTRING)
         return Figures(
-            bits=self.bits_per_byte(documents) if part == 1 else None,
-            bits_overlapping=self.bits_per_byte(documents, self.context // 2) if part == 1 else None,
+            **asdict(self.write(documents, decoding)),
+            bits=self.bits_per_byte(documents),
+            bits_overlapping=self.bits_per_byte(documents, self.context // 2),
             within=_share(_exact(within, _texts(filled))),
             within_finished=_share(_exact(within, self.finish(within, filled))),
-            within_suffix_first=_share(_exact(within, _texts(within_suffix_first))),
-            within_suffix_first_finished=_share(_exact(within, self.finish(within, within_suffix_first))),
-            between_words=_share(_exact(between, _texts(self.infill(between, decoding)))),
-            rest=_share(_exact(rest, _texts(self.infill(rest, decoding)))),
-            lines=_share(_parse(lines, _texts(self.infill(lines, decoding)))),
-            lines_suffix_first=_share(_parse(lines, _texts(filled_suffix_first))),
-            lines_finished=_share(_parse(lines, self.finish(lines, filled_suffix_first))),
+            within_suffix_first=_share(_exact(within, _texts(filled_suffix_first))),
+            within_suffix_first_finished=_share(_exact(within, self.finish(within, filled_suffix_first))),
+            between_words=_share(_exact(between, _texts(self.infill(between)))),
+            rest=_share(_exact(rest, _texts(self.infill(rest)))),
+            lines=_share(_parse(lines, _texts(self.infill(lines)))),
+            lines_suffix_first=_share(_parse(lines, _texts(lines_suffix_first))),
+            lines_finished=_share(_parse(lines, self.finish(lines, lines_suffix_first))),
             docstrings=_share([each.ended for each in docstrings]),
             docstrings_parse=_share(_parse(documented, _texts(docstrings))),
+        )
+
+    def write(self, documents: Sequence[Document], decoding: Decoding) -> Written:
+        """The figures on which guards bear."""
+        answers = self.ask(tasks.questions(documents, OTHERS), decoding)
+        completions = self.complete(tasks.heads(documents, OTHERS), decoding)
+        return Written(
             answers=_share([tasks.one_block(each.text) for each in answers]),
             answers_ended=_share([each.ended for each in answers]),
             completions_ended=_share([each.ended for each in completions]),
@@ -137,12 +147,10 @@ class Evaluation:
         prompts = [[self.encoder.bos, *self.encoder.encode(text)] for text in texts]
         return self._samples("complete", texts, prompts, decoding, most)
 
-    def infill(
-        self, cuts: Sequence[Cut], decoding: Decoding, most: int = FILL, suffix_first: bool = False
-    ) -> list[Sample]:
+    def infill(self, cuts: Sequence[Cut], most: int = FILL, suffix_first: bool = False) -> list[Sample]:
         prompts = [self.encoder.infill(*cut.near, suffix_first) for cut in cuts]
         texts = ["<FILL_ME>".join(cut.near) for cut in cuts]
-        return self._samples("infill", texts, prompts, decoding, most)
+        return self._samples("infill", texts, prompts, Decoding(), most)
 
     def finish(self, cuts: Sequence[Cut], samples: Sequence[Sample]) -> list[str]:
         """The fills as `codellama infill` would give them: ended and cleaned by its rules, id by id."""

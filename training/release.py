@@ -14,7 +14,7 @@ import torch
 from . import card, export
 from .corpora import Corpora
 from .corpus import Document
-from .evaluate import PRECISIONS, Decoding, Evaluation, Figures
+from .evaluate import PRECISIONS, Decoding, Evaluation, Figures, Written
 from .network import Network
 from .pieces import Encoder
 from .recipe import Recipe
@@ -22,7 +22,6 @@ from .train import LOG, write_log
 
 HERE = Path(__file__).parent
 DECODINGS = (Decoding(), Decoding(1.1), Decoding(1.2), Decoding(1.1, no_repeat_ngram_size=12))
-VALIDATION = 0.4  # the part of the tasks that decoding is chosen on
 CLEARLY = 0.05  # what another way of decoding must be better by, in the sum of its shares
 
 
@@ -36,7 +35,7 @@ def release(
         export.write(directory, network, encoder)
         export.verify(directory, network, encoder, data.documents)
         with ProcessPoolExecutor(recipe.processes, context, torch.set_num_threads, (1,)) as pool:
-            on_validation = partial(measure, directory, "fp32", data.validation, part=VALIDATION)
+            on_validation = partial(write, directory, data.validation)
             tried = dict(zip(DECODINGS, pool.map(on_validation, DECODINGS), strict=True))
             chosen = choose(tried)
             export.write_generation(directory, chosen)
@@ -60,16 +59,20 @@ def release(
     print(f"measured and written in {time.monotonic() - started:.0f} s", flush=True)
 
 
-def measure(
-    directory: Path, precision: str, documents: list[Document], decoding: Decoding, part: float = 1.0
-) -> Figures:
+def measure(directory: Path, precision: str, documents: list[Document], decoding: Decoding) -> Figures:
     """In a process of its own: several threads wait for each other at every operation."""
-    figures = Evaluation(directory, PRECISIONS[precision]).measure(documents, decoding, part)
+    figures = Evaluation(directory, PRECISIONS[precision]).measure(documents, decoding)
     print(precision, decoding, figures, flush=True)
     return figures
 
 
-def choose(tried: Mapping[Decoding, Figures]) -> Decoding:
+def write(directory: Path, documents: list[Document], decoding: Decoding) -> Written:
+    written = Evaluation(directory, PRECISIONS["fp32"]).write(documents, decoding)
+    print(decoding, written, flush=True)
+    return written
+
+
+def choose(tried: Mapping[Decoding, Written]) -> Decoding:
     """No guard against repetition unless one is clearly better."""
     best = max(tried, key=lambda each: tried[each].worth)
     plain = Decoding()
