@@ -11,6 +11,7 @@ from .corpus import KEPT_ONE_IN, Document
 from .evaluate import LINES, OTHERS, WITHIN, Decoding, Evaluation, Figures, Sample, Written
 from .network import Network
 from .recipe import Recipe
+from .samples import KINDS
 from .tasks import Cut, docstrings, heads, questions, whole_lines, within
 
 COMMAND = "python -m training --out cli/codellama/tiny"
@@ -114,12 +115,11 @@ def _packages(data: Corpora) -> str:
 
 
 def _phases(recipe: Recipe) -> str:
-    kinds = ("infill", "recall", "request", "function", "copy")
-    head = ("steps", "ids in each", "library favoured", "text", *kinds, "characters of an infill", "suffix first")
+    head = ("steps", "ids in each", "library favoured", "text", *KINDS, "characters of an infill", "suffix first")
     rows = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for phase in recipe.phases:
         mix = phase.mix
-        others = [(1 - mix.text) * dict(mix.shares).get(kind, 0) for kind in kinds]
+        others = [(1 - mix.text) * dict(mix.shares).get(kind, 0) for kind in KINDS]
         shares = " | ".join(f"{share:.0%}" for share in (mix.text, *others))
         size = f"{phase.rows} × {phase.sequence}"
         spans = f"{mix.spans[0]} to {mix.spans[1]}"

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import csv
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
-from .samples import Mix
+from .samples import KINDS, Mix
+
+PHASES = Path(__file__).with_name("phases.csv")
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,20 @@ class Phase:
         return self.steps * self.sequence * self.rows
 
 
+def read_phases(path: Path) -> tuple[Phase, ...]:
+    """The phases of a table: one a line, with the fields of its mix; shares of 0 are left out."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return tuple(_phase(row) for row in csv.DictReader(file))
+
+
+def _phase(row: dict[str, str]) -> Phase:
+    shares = tuple((kind, float(row[kind])) for kind in KINDS if float(row[kind]))
+    spans = int(row["shortest"]), int(row["longest"])
+    orders = float(row["suffix_first"]), float(row["ordered"])
+    mix = Mix(float(row["favour"]), float(row["text"]), shares, spans, *orders)
+    return Phase(int(row["steps"]), int(row["ids_in_a_row"]), int(row["rows_in_a_step"]), mix, int(row["first_row"]))
+
+
 @dataclass(frozen=True)
 class Place:
     """Where a step is: its phase, the number of its first row there, and the ids before it."""
@@ -38,80 +56,7 @@ class Recipe:
     """All that decides what comes out, besides the corpus, the machine's arithmetic and the versions of libraries."""
 
     seed: int = 20262
-    phases: tuple[Phase, ...] = (
-        Phase(360, 512, 16, Mix(2.0, 0.42, (("infill", 0.62), ("request", 0.22), ("function", 0.16)), (100, 1024))),
-        Phase(90, 512, 16, Mix(10.0, 0.42, (("infill", 0.62), ("request", 0.22), ("function", 0.16)), (100, 1024))),
-        Phase(300, 512, 16, Mix(10.0, 0.36, (("infill", 0.72), ("request", 0.16), ("function", 0.12)), (40, 480))),
-        Phase(210, 512, 32, Mix(10.0, 0.50, (("infill", 0.66), ("request", 0.20), ("function", 0.14)), (60, 1200))),
-        Phase(110, 1024, 16, Mix(10.0, 0.50, (("infill", 0.66), ("request", 0.20), ("function", 0.14)), (60, 2048))),
-        Phase(
-            70, 1024, 16, Mix(10.0, 0.46, (("infill", 0.70), ("request", 0.18), ("function", 0.12)), (60, 2048)), 1760
-        ),
-        Phase(
-            150,
-            1024,
-            16,
-            Mix(4.0, 0.34, (("infill", 0.55), ("request", 0.12), ("function", 0.08), ("copy", 0.25)), (40, 600), 0.5),
-        ),
-        Phase(
-            30,
-            1024,
-            16,
-            Mix(4.0, 0.42, (("infill", 0.76), ("request", 0.14), ("function", 0.10)), (40, 2048), 0.5),
-            1950,
-        ),
-        Phase(
-            180,
-            1024,
-            16,
-            Mix(4.0, 0.40, (("infill", 0.68), ("request", 0.12), ("function", 0.08), ("copy", 0.12)), (40, 1200), 0.5),
-            2530,
-        ),
-        Phase(
-            180,
-            1024,
-            16,
-            Mix(4.0, 0.36, (("infill", 0.60), ("recall", 0.22), ("request", 0.11), ("function", 0.07)), (16, 200), 0.5),
-            5960,
-        ),
-        Phase(
-            360,
-            1024,
-            16,
-            Mix(
-                4.0, 0.50, (("infill", 0.70), ("recall", 0.06), ("request", 0.14), ("function", 0.10)), (30, 1000), 0.5
-            ),
-            6370,
-        ),
-        Phase(
-            330,
-            1024,
-            16,
-            Mix(
-                4.0,
-                0.45,
-                (("infill", 0.74), ("recall", 0.04), ("request", 0.14), ("function", 0.08)),
-                (30, 1200),
-                0.5,
-                0.6,
-            ),
-            13480,
-        ),
-        Phase(
-            560,
-            1024,
-            16,
-            Mix(
-                10.0,
-                0.45,
-                (("infill", 0.70), ("recall", 0.03), ("request", 0.19), ("function", 0.08)),
-                (40, 2048),
-                0.5,
-                0.6,
-            ),
-            3200,
-        ),
-    )
+    phases: tuple[Phase, ...] = field(default_factory=lambda: read_phases(PHASES))
     # steps before which the weights are rounded as an exported model has them, and the optimizers begin anew
     anew: tuple[int, ...] = (1070,)
     # the factor of the learning rates by ids, straight between these; it begins with 1 and ends with 0

@@ -15,6 +15,7 @@ from .holes import DOCSTRING, Holes
 from .pieces import Encoder
 from .requests import dialog
 
+KINDS = ("infill", "recall", "request", "function", "copy")
 MIDDLE, EDGE, ANSWER = 4, 8, 2  # the weights of what fills a hole, of its first id and its end, and of an answer
 EARLIER_TURN = 0.08
 LONGEST_ANSWER = 15  # lines
@@ -31,7 +32,7 @@ class Mix:
 
     favour: float  # how often the standard library is seen, and the packages once
     text: float  # the share of the rows that are running text
-    shares: tuple[tuple[str, float], ...]  # of the ids of the other rows: infill, recall, request, function, copy
+    shares: tuple[tuple[str, float], ...]  # of the ids of the other rows, by kind
     spans: tuple[int, int]  # characters that an infill sample is made of
     suffix_first: float = 0.3  # of the infills that are ordered by chance
     ordered: float = 0.0  # of the infills in the program's own order: suffix first where the hole begins a line
