@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from codellama.holes import Hole
 from tests.harness import TINY
@@ -21,7 +22,8 @@ from training.network import EMBEDDINGS, Network, Shape
 from training.pieces import Encoder
 from training.recipe import Phase, Recipe
 from training.samples import ANSWER, COPIED, EDGE, MIDDLE, Mix, Samples, brief
-from training.train import LOG, bits_per_byte, read_log, write_log
+from training.train import LOG, Run, bits_per_byte, read_log, write_log
+from training.worker import network_for
 
 MODULE = '''"""A module about shapes."""
 
@@ -187,10 +189,10 @@ def test_a_new_beginning_warms_up_again_and_takes_other_rows() -> None:
         phases=(Phase(4, 16, 2, MIX), Phase(2, 16, 2, MIX, row=8)),
         anew=(4,),
         warmup=2,
-        rates=((127, 1.0), (128, 0.5), (192, 0.5)),
+        rates=((127, 1.0), (128, 0.8), (192, 0.8)),
     )
     assert [recipe.place(step).row for step in range(6)] == [0, 2, 4, 6, 8, 10]
-    assert [recipe.rate(step) for step in range(6)] == [0.5, 1, 1, 1, 0.5, 0.5]
+    assert [recipe.rate(step) for step in range(6)] == [0.5, 1, 1, 1, 0.5, 0.8]
 
 
 def test_the_recipe_uses_no_row_of_a_mix_twice() -> None:
@@ -233,6 +235,17 @@ def test_a_network_takes_what_it_exported() -> None:
     for name, tensor in exported.items():
         assert torch.equal(again[name][:60] if name in EMBEDDINGS else again[name], tensor)
     assert not any(again[name][60:].any() for name in EMBEDDINGS)
+
+
+def test_a_second_beginning_takes_the_log_as_far_as_it_goes(tmp_path: Path) -> None:
+    encoder = Encoder(TINY / "tokenizer.model")
+    recipe = Recipe()
+    run = Run(network_for(encoder), len(encoder), recipe, tmp_path / "checkpoint.pt", lambda: 0.0, TINY)
+    assert run.step == run.log[-1]["step"] == recipe.anew[-1]
+    assert run.seconds == run.log[-1]["seconds"] < read_log(LOG)[-1]["seconds"]
+    assert torch.equal(
+        run.network.model.norm.weight, load_file(TINY / "model.safetensors")["model.norm.weight"].float()
+    )
 
 
 @pytest.mark.parametrize(("context", "overlap"), [(8, 0), (8, 4), (8, 7), (99, 50)])

@@ -80,7 +80,8 @@ class Run:
             self._load()
         elif start:
             network.adopt(load_file(start / "model.safetensors"))
-            self.step, self.log = recipe.anew[-1], read_log(LOG)
+            self.step = recipe.anew[-1]
+            self.log = [row for row in read_log(LOG) if row["step"] <= self.step]
             self.seconds = self.log[-1]["seconds"]
 
     def go(self, samples: Callable[[Mix], Samples]) -> list[dict[str, float]]:
