@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from codellama.holes import Hole
+
 from .corpus import Document, Function, first_sentence
 from .holes import DOCSTRING, Holes
 from .pieces import Encoder
@@ -120,9 +122,9 @@ class Samples:
         if kind in ("infill", "recall"):
             prefix, middle, suffix = self.holes.draw(draw, self.mix.spans)
             made = self.infill if kind == "infill" else self.recall
-            if draw.random() < self.mix.ordered:
-                return made(prefix, middle, suffix, not prefix or prefix.endswith("\n"))
-            return made(prefix, middle, suffix, draw.random() < self.mix.suffix_first)
+            by_chance = draw.random() >= self.mix.ordered
+            order = draw.random() < self.mix.suffix_first if by_chance else Hole(prefix, suffix).starts_line
+            return made(prefix, middle, suffix, order)
         if kind == "copy":
             return self.copy(draw)
         return self.request(draw) if kind == "request" else self.function(draw)
