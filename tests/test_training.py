@@ -17,6 +17,7 @@ from tests.harness import TINY
 from training import corpus, tasks
 from training.attention import attend
 from training.corpus import Document, Part
+from training.cuts import RESUMED, cut
 from training.holes import LINE, Holes, between_words, in_line, whole_lines
 from training.network import EMBEDDINGS, Network, Shape
 from training.pieces import Encoder
@@ -171,6 +172,45 @@ def test_rows_are_the_same_for_the_same_place(samples: Samples) -> None:
     assert not weights[ids == samples.encoder.middle].any()
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_a_text_in_parts_is_the_whole_text(samples: Samples, seed: int) -> None:
+    encoder = samples.encoder
+    ids, weights = cut(encoder, MODULE, 30, random.Random(seed))
+    assert (ids[0], ids[-1], len(ids)) == (encoder.bos, encoder.eos, len(weights))
+    assert encoder.tokenizer.decode(ids[1:-1]) == MODULE
+    assert RESUMED in weights
+
+
+@pytest.mark.parametrize(
+    ("before", "behind", "counted"),
+    [
+        ("x = ra", "dius", [1, 1, 0, 0]),  # "▁", "ra" for what begins with "▁r"
+        ("x = ", "radius", [1, 1, 0]),  # the space belongs to the word's first piece
+        ("x = se", "lf", [1, 1, 0]),
+        ("x =", " radius", [1, 1]),
+        ("x = 1\n", "radius", [1] * 5),
+    ],
+)
+def test_what_a_cut_breaks_does_not_count(samples: Samples, before: str, behind: str, counted: list[int]) -> None:
+    encoder = samples.encoder
+    ids = [encoder.bos, *encoder.encode(before), *encoder.encode_inside(behind), encoder.eos]
+    made = (cut(encoder, before + behind, 6, random.Random(seed)) for seed in range(1000))
+    place = len(encoder.encode(before)) + 1
+    once_there = [weights for cut_ids, weights in made if cut_ids == ids and weights.count(RESUMED) == 1]
+    weights = next(each for each in once_there if each[place] == RESUMED)
+    assert weights == [1, *counted, RESUMED] + [1] * (len(ids) - place - 1)
+
+
+def test_running_text_in_parts_has_its_weights(samples: Samples) -> None:
+    in_parts = Samples(samples.encoder, [document()], [4.0], replace(MIX, text=1.0, cuts=30.0), seed=1)
+    ids, weights = in_parts.rows(0, 4, 64)
+    assert {0, 1, RESUMED} == set(weights.flatten().tolist())
+    start = next(at for at in range(len(in_parts.text)) if (in_parts.text[at : at + 65] == ids[2]).all())
+    expected = in_parts.counted[start : start + 65].copy()
+    expected[ids[2] == samples.encoder.bos] = 0
+    assert (weights[2] == expected).all()
+
+
 def test_an_answer_has_a_docstring_of_one_paragraph() -> None:
     area = next(each for each in document().functions if each.name == "area")
     assert '"""Return the area of a circle."""\n    squared' in brief(area).source
@@ -281,9 +321,9 @@ def test_what_counts_as_an_answer() -> None:
 def test_tasks_are_the_same_each_time() -> None:
     documents = [document()]
     assert tasks.within(documents, 9) == tasks.within(documents, 9)
-    for cut in tasks.whole_lines(documents, 9):
-        assert cut.parses(cut.middle)
-        assert cut.prefix + cut.middle + cut.suffix == MODULE
+    for each in tasks.whole_lines(documents, 9):
+        assert each.parses(each.middle)
+        assert each.prefix + each.middle + each.suffix == MODULE
     found = tasks.docstrings(documents, 2)
     assert found
     assert all(cut.prefix.endswith('"""') and cut.suffix.startswith('"""') for cut in found)

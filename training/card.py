@@ -120,7 +120,8 @@ def _phases(recipe: Recipe) -> str:
     for phase in recipe.phases:
         mix = phase.mix
         others = [(1 - mix.text) * dict(mix.shares).get(kind, 0) for kind in KINDS]
-        shares = " | ".join(f"{share:.0%}" for share in (mix.text, *others))
+        text, *shared = (f"{share:.0%}" for share in (mix.text, *others))
+        shares = " | ".join((f"{text}, cut every {mix.cuts:.0f}" if mix.cuts else text, *shared))
         size = f"{phase.rows} × {phase.sequence}"
         spans = f"{mix.spans[0]} to {mix.spans[1]}"
         chosen = f"; {mix.ordered:.0%} as the program" if mix.ordered else ""

@@ -13,7 +13,7 @@ from .corpus import Document
 Hole = tuple[str, str, str]
 DOCSTRING = re.compile(r'(?:def |class )[^\n]*:\n\s+r?"""(?P<inside>(?:[^"\\]|"(?!""))+?)"""')
 LINE = re.compile(r"[^\n]*\S[^\n]*")
-SHARES = {"within": 0.25, "rest": 0.15, "lines": 0.40, "docstring": 0.12, "anywhere": 0.08}
+SHARES = {"within": 0.36, "rest": 0.12, "lines": 0.34, "docstring": 0.12, "anywhere": 0.06}
 WORD = re.compile(r"\w+|\W")
 BETWEEN_WORDS = 0.5  # of the holes in a line: where a cursor mostly stands
 LINE_ENDS = 0.8  # of the holes of whole lines leave their last newline, as FILE:LINE does
@@ -108,7 +108,7 @@ def whole_lines(text: str, draw: random.Random) -> Hole:
     """Whole lines: the prefix ends at a newline, the suffix begins with the lines' last newline or behind it."""
     starts = [0, *(match.end() for match in re.finditer("\n", text))]
     first = draw.randrange(max(1, len(starts) - 1))
-    last = min(first + draw.choice((1, 1, 1, 1, 2, 2, 3, 4, 6)), len(starts) - 1)
+    last = min(first + draw.choice((1, 1, 1, 1, 1, 1, 1, 2, 2, 3, 4)), len(starts) - 1)
     start, end = starts[first], starts[last] if last > first else len(text)
     if draw.random() < LINE_ENDS and text[start:end].rstrip("\n"):
         end = start + len(text[start:end].rstrip("\n"))

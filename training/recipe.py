@@ -37,8 +37,8 @@ def read_phases(path: Path) -> tuple[Phase, ...]:
 def _phase(row: dict[str, str]) -> Phase:
     shares = tuple((kind, float(row[kind])) for kind in KINDS if float(row[kind]))
     spans = int(row["shortest"]), int(row["longest"])
-    orders = float(row["suffix_first"]), float(row["ordered"])
-    mix = Mix(float(row["favour"]), float(row["text"]), shares, spans, *orders)
+    last = float(row["suffix_first"]), float(row["ordered"]), float(row["cuts"])
+    mix = Mix(float(row["favour"]), float(row["text"]), shares, spans, *last)
     return Phase(int(row["steps"]), int(row["ids_in_a_row"]), int(row["rows_in_a_step"]), mix, int(row["first_row"]))
 
 
@@ -58,7 +58,7 @@ class Recipe:
     seed: int = 20262
     phases: tuple[Phase, ...] = field(default_factory=lambda: read_phases(PHASES))
     # steps before which the weights are rounded as an exported model has them, and the optimizers begin anew
-    anew: tuple[int, ...] = (1070,)
+    anew: tuple[int, ...] = (1070, 2930)
     # the factor of the learning rates by ids, straight between these; it begins with 1 and ends with 0
     rates: tuple[tuple[int, float], ...] = (
         (4_915_200, 1.0),
@@ -68,7 +68,10 @@ class Recipe:
         (11_386_879, 0.0),
         (11_386_880, 0.7),
         (14_000_000, 0.7),
-        (41_861_120, 0.0),
+        (41_861_119, 0.0),
+        (41_861_120, 0.7),
+        (46_000_000, 0.7),
+        (69_550_080, 0.0),
     )
     ids_at_once: int = 2048
     muon: float = 0.02

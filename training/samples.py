@@ -6,6 +6,7 @@ import math
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from codellama.holes import Hole
 
 from .corpus import Document, Function, first_sentence
+from .cuts import cut
 from .holes import DOCSTRING, Holes
 from .pieces import Encoder
 from .requests import dialog
@@ -38,6 +40,7 @@ class Mix:
     spans: tuple[int, int]  # characters that an infill sample is made of
     suffix_first: float = 0.3  # of the infills that are ordered by chance
     ordered: float = 0.0  # of the infills in the program's own order: suffix first where the hole begins a line
+    cuts: float = 0.0  # characters from one cut in the running text to the next, at the mean; 0 for none
 
 
 @dataclass(frozen=True)
@@ -62,19 +65,25 @@ class Samples:
         self.functions = [each for each in functions if each.lines >= 4]
         shortened = [brief(each) for each in functions if each.docstring and not each.name.startswith("__")]
         self.answers = [each for each in shortened if 3 <= each.lines <= LONGEST_ANSWER and not each.decorated]
-        self.text = self._text(documents, weights)
+        self.text, self.counted = self._text(documents, weights)
 
-    def _text(self, documents: list[Document], weights: list[float]) -> NDArray[np.uint16]:
+    def _text(self, documents: list[Document], weights: list[float]) -> Rows:
         """Every document as often as its weight says, in a random order, one behind the other."""
-        encoded = [
-            np.array([self.encoder.bos, *self.encoder.encode(document.text), self.encoder.eos], dtype=np.uint16)
-            for document in documents
-        ]
         draw = random.Random(self.seed)
         copies = [int(weight + draw.random()) for weight in weights]
         order = [index for index, count in enumerate(copies) for _ in range(count)]
         draw.shuffle(order)
-        return np.concatenate([encoded[index] for index in order])
+
+        @cache
+        def whole(index: int) -> Rows:
+            ids = [self.encoder.bos, *self.encoder.encode(documents[index].text), self.encoder.eos]
+            return _arrays(ids, [1] * len(ids))
+
+        def in_parts(index: int) -> Rows:
+            return _arrays(*cut(self.encoder, documents[index].text, self.mix.cuts, draw))
+
+        ids, counted = zip(*map(in_parts if self.mix.cuts else whole, order), strict=True)
+        return np.concatenate(ids), np.concatenate(counted)
 
     def rows(self, first: int, count: int, sequence: int) -> Rows:
         """Rows `first` to `first + count` of those with this sequence: a row's last id is its last target."""
@@ -84,21 +93,21 @@ class Samples:
         for index in range(count):
             before = int((first + index) * self.mix.text)
             if int((first + index + 1) * self.mix.text) > before:
-                ids[index] = self._running(before, sequence)
+                ids[index], weights[index] = self._running(before, sequence)
             else:
                 ids[index], weights[index] = next(mixed)
         encoder = self.encoder  # ids that only prompts hold are never a target
         weights[np.isin(ids, [encoder.bos, encoder.prefix, encoder.suffix, encoder.middle])] = 0
         return ids, weights
 
-    def _running(self, index: int, sequence: int) -> NDArray[np.uint16]:
+    def _running(self, index: int, sequence: int) -> Rows:
         """A window of the text. Each pass over it takes all windows once, and cuts them elsewhere."""
         count = (len(self.text) - 1) // sequence - 1
         turn, place = divmod(index, count)
         draw = np.random.default_rng((self.seed, sequence, turn))
         offset = int(draw.integers(sequence))
         start = offset + int(draw.permutation(count)[place]) * sequence
-        return self.text[start : start + sequence + 1]
+        return self.text[start : start + sequence + 1], self.counted[start : start + sequence + 1]
 
     def _mixed(self, draw: random.Random, sequence: int) -> Iterator[tuple[list[int], list[int]]]:
         """Rows of whole samples; what is left at a row's end is the beginning of a function."""
@@ -182,6 +191,10 @@ class Samples:
             function = draw.choice(self.answers)
             if not function.method or draw.random() < 0.33:
                 return function
+
+
+def _arrays(ids: list[int], weights: list[int]) -> Rows:
+    return np.array(ids, dtype=np.uint16), np.array(weights, dtype=np.uint8)
 
 
 def brief(function: Function) -> Function:
