@@ -21,7 +21,7 @@ from training.cuts import RESUMED, cut
 from training.holes import LINE, Holes, between_words, in_line, whole_lines
 from training.network import EMBEDDINGS, Network, Shape
 from training.pieces import Encoder
-from training.recipe import Phase, Recipe
+from training.recipe import Phase, Recipe, read_phases
 from training.samples import ANSWER, COPIED, EDGE, MIDDLE, Mix, Samples, brief
 from training.train import LOG, Run, bits_per_byte, read_log, write_log
 from training.worker import network_for
@@ -188,6 +188,7 @@ def test_a_text_in_parts_is_the_whole_text(samples: Samples, seed: int) -> None:
         ("x = ", "radius", [1, 1, 0]),  # the space belongs to the word's first piece
         ("x = se", "lf", [1, 1, 0]),
         ("x =", " radius", [1, 1]),
+        ("x = self", ".name", [1, 1, 1]),  # in a word, but where pieces meet anyway
         ("x = 1\n", "radius", [1] * 5),
     ],
 )
@@ -233,6 +234,16 @@ def test_a_new_beginning_warms_up_again_and_takes_other_rows() -> None:
     )
     assert [recipe.place(step).row for step in range(6)] == [0, 2, 4, 6, 8, 10]
     assert [recipe.rate(step) for step in range(6)] == [0.5, 1, 1, 1, 0.5, 0.8]
+
+
+def test_a_table_of_phases(tmp_path: Path) -> None:
+    head = "steps,ids_in_a_row,rows_in_a_step,first_row,favour,text,infill,recall,request,function,copy"
+    head += ",shortest,longest,suffix_first,ordered,cuts"
+    values = [9, 512, 16, 32, 4.0, 0.5, 0.6, 0, 0.3, 0.1, 0, 40, 900, 0.3, 0.2, 100.0]
+    table = tmp_path / "phases.csv"
+    table.write_text(f"{head}\n{','.join(map(str, values))}\n")
+    shares = (("infill", 0.6), ("request", 0.3), ("function", 0.1))
+    assert read_phases(table) == (Phase(9, 512, 16, Mix(4.0, 0.5, shares, (40, 900), 0.3, 0.2, 100.0), row=32),)
 
 
 def test_the_recipe_uses_no_row_of_a_mix_twice() -> None:
