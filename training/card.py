@@ -174,10 +174,7 @@ def render(
         ids=log[-1]["ids"] / 1e6,
         steps=recipe.steps,
         phases=_phases(recipe),
-        anew="".join(
-            f"After step {step} the weights were rounded as exported, and the optimizers began anew. "
-            for step in recipe.anew
-        ),
+        anew=" and ".join(map(str, recipe.anew)),
         seed=recipe.seed,
         minutes=log[-1]["seconds"] / 60,
         muon=recipe.muon,
