@@ -88,7 +88,7 @@ _codellama_node() {
             ;;
         'infill')
             flags='--whole --diff --write -w --json --pick --single-line --suffix-first --prefix-first --raw --dry-run --4bit --8bit --quiet -q --help -h'
-            values='--candidates=text -n=text --max-lines=text --context=files --lang=languages --model=models -m=models --dtype=auto|float32|float16|bfloat16 --device=auto|cpu|cuda|cuda:0|cuda:1 --temperature=text --top-p=text --top-k=text --seed=text --max-tokens=text --repetition-penalty=text --no-repeat-ngram=text --as=infill|instruct|instruct-70b'
+            values='--candidates=text -n=text --beams=text --max-lines=text --context=files --lang=languages --model=models -m=models --dtype=auto|float32|float16|bfloat16 --device=auto|cpu|cuda|cuda:0|cuda:1 --temperature=text --top-p=text --top-k=text --seed=text --max-tokens=text --repetition-penalty=text --no-repeat-ngram=text --as=infill|instruct|instruct-70b'
             operands='lines'
             ;;
         'models')

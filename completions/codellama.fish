@@ -209,6 +209,7 @@ complete -c codellama -n '__codellama_at \'infill\'' -l write -s w -d 'Put the f
 complete -c codellama -n '__codellama_at \'infill\'' -l json -d 'Print one JSON object at the end.'
 complete -c codellama -n '__codellama_at \'infill\'' -l pick -d 'Choose among the candidates by key.'
 complete -c codellama -n '__codellama_at \'infill\'' -l candidates -s n -x -d 'Draw N fills and take the best; 1, with --pick 4.'
+complete -c codellama -n '__codellama_at \'infill\'' -l beams -x -d 'Search: follow N beginnings at once for what suits its line.'
 complete -c codellama -n '__codellama_at \'infill\'' -l single-line -d 'Fill one line.'
 complete -c codellama -n '__codellama_at \'infill\'' -l max-lines -x -d 'Fill N lines at most.'
 complete -c codellama -n '__codellama_at \'infill\'' -l context -r -F -d 'Show this file to the model too; may be given again.'

@@ -289,7 +289,7 @@ def test_f44_out_of_memory_fails_one_request_and_not_the_next(
 
     answer(tiny, PROMPTS[0], max_tokens=1)
     with monkeypatch.context() as patch:
-        patch.setattr(generate, "_forward", exhausted)
+        patch.setattr(generate, "forward", exhausted)
         with pytest.raises(CodellamaError, match="out of memory while generating with tiny") as failure:
             answer(tiny, PROMPTS[0])
         assert failure.value.__context__ is None

@@ -19,6 +19,8 @@ class Answer:
     finish_reason: FinishReason
     timings: Timings | None = None
     # of the whole request
+    line: float | None = None
+    # the log-probability of its line, where answers were searched by beams
 
 
 def report(chunks: Iterable[Chunk], update: Callable[[Progress], None]) -> Iterator[Chunk]:
@@ -53,6 +55,7 @@ class Collector:
                 sum(chunk.logprob for chunk in chunks),
                 chunks[-1].finish_reason or FinishReason.CANCELLED,
                 self._timings,
+                chunks[-1].line,
             )
             for _, chunks in sorted(self._chunks.items())
         ]

@@ -44,6 +44,11 @@ class Sampling:
     distinct: bool = False
     # True: the later half of the candidates begin with other words than all before them. Without, eight candidates may
     # all begin with `for`, where the file needs none
+    beams: int = 0
+    # 0: none. Else so many of the likeliest beginnings of one line are followed at once, nothing is drawn, and the
+    # candidates are those answers with which the line is the likeliest
+    between: tuple[str, str] = ("", "")
+    # what stands around the answer, of which its line is a part
 
 
 SPREAD_TEMPERATURE = 0.8
@@ -159,3 +164,5 @@ class Chunk:
     # on the last chunk of all
     progress: Progress | None = None
     # on chunks that come before the first token
+    line: float | None = None
+    # with beams, on the last chunk: the log-probability of the line that the answer stands in

@@ -17,6 +17,9 @@ from codellama.models import Model
 from codellama.tokenizer import MID, PRE, SUF, Tokenizer
 from codellama.window import Window
 
+JUDGED = 8
+# of a beam search's answers, those with the likeliest lines: among them the rules choose, as among fills drawn
+
 
 @dataclass(frozen=True, slots=True)
 class Framed:
@@ -77,7 +80,9 @@ class Fill:
 
     @property
     def logprob(self) -> float:
-        """The mean over its tokens."""
+        """That of its line, where that was computed; else the mean over its tokens."""
+        if self.answer.line is not None:
+            return self.answer.line
         return self.answer.logprob / max(len(self.answer.ids), 1)
 
     @property

@@ -54,21 +54,23 @@ class LocalBackend:
             return
         seconds = perf_counter() - began
 
+        from codellama.engine.beams import search
         from codellama.engine.generate import OUT_OF_MEMORY, generate
         from codellama.engine.load import release
 
         sampling = self._with_defaults(sampling)
         exhausted = False
         try:
-            yield from generate(self._loaded, self.model.tokenizer, prompt, sampling, limit, cancelled, seconds)
+            write = search if sampling.beams else generate
+            yield from write(self._loaded, self.model.tokenizer, prompt, sampling, limit, cancelled, seconds)
         except OUT_OF_MEMORY:
             # recovered outside: the traceback holds the tensors
             exhausted = True
         if exhausted:
             release()
             raise CodellamaError(
-                f"out of memory while generating with {self.model.name}: take a shorter prompt, fewer candidates, "
-                "--4bit, or a smaller model"
+                f"out of memory while generating with {self.model.name}: take a shorter prompt, fewer candidates or "
+                "beams, --4bit, or a smaller model"
             )
 
     def _with_defaults(self, sampling: Sampling) -> Sampling:

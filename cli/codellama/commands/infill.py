@@ -16,7 +16,7 @@ from codellama.commands.holes import (
     say_what_was_cut,
     say_which_hole,
 )
-from codellama.commands.options import Run, Shared, tokens_needed, with_shared
+from codellama.commands.options import MOST_CANDIDATES, Run, Shared, tokens_needed, with_shared
 from codellama.errors import CodellamaError, InputError, NoCompletionError
 
 if TYPE_CHECKING:
@@ -58,6 +58,10 @@ def infill(
         int | None,
         typer.Option("--candidates", "-n", metavar="N", help="Draw N fills and take the best; 1, with --pick 4."),
     ] = None,
+    beams: Annotated[
+        int | None,
+        typer.Option("--beams", metavar="N", help="Search: follow N beginnings at once for what suits its line."),
+    ] = None,
     single_line: Annotated[bool, typer.Option("--single-line", help="Fill one line.")] = False,
     max_lines: Annotated[int | None, typer.Option(metavar="N", help="Fill N lines at most.")] = None,
     context: ContextOption = None,
@@ -86,12 +90,15 @@ def infill(
         raise InputError("--single-line is --max-lines 1: give one of the two")
     if raw and (single_line or max_lines is not None):
         raise InputError("--raw gives all that the model writes: leave out --single-line and --max-lines")
+    if beams is not None:
+        _check_beams(beams, raw=raw, lines=max_lines or 1, drawn=shared.temperature is not None)
     if max_lines is not None and max_lines < 1:
         raise InputError(f"max-lines must be 1 or more, not {max_lines}")
+    wanted = (4 if pick else 1) if candidates is None else candidates
     sampling = shared.sampling(
         # the reference's own defaults for infilling
         run, temperature=0.0, top_p=0.9, max_tokens=MAX_TOKENS,
-        candidates=(4 if pick else 1) if candidates is None else candidates,
+        candidates=max(wanted, min(beams or 0, core.JUDGED)), beams=beams or 0,
         # whatever the model's own guards are: they count the prompt too, and a fill takes its words from there
         repetition_penalty=1.0, no_repeat_ngram=0, distinct=True,
     )  # fmt: skip
@@ -116,9 +123,9 @@ def infill(
         fills = [each.text for each in filled]
         # a model sees the holes that come later as nothing; to tell whether the file parses something must be there
         hole = replace(given.hole(fills, stand_in), lines=1 if single_line else max_lines)
-        framed = core.frame(
-            given.hole(fills), model, tokenizer, sampling.max_tokens or MAX_TOKENS, others, suffix_first
-        )
+        order = True if beams and suffix_first is None else suffix_first
+        seen = given.hole(fills)
+        framed = core.frame(seen, model, tokenizer, sampling.max_tokens or MAX_TOKENS, others, order)
         say_what_was_cut(console, model, framed)
         if dry_run:
             say_which_hole(console, given)
@@ -130,10 +137,23 @@ def infill(
             for note in backend.notes:
                 console.warn(note)
         where = given.where(number)
-        drawn = _draw(console, backend, hole, framed, sampling, where, raw=raw)
+        around = replace(sampling, between=(seen.prefix, seen.suffix))
+        drawn = _draw(console, backend, hole, framed, around, where, raw=raw)[:wanted]
         choose = _pick if pick else _best
         filled.append(_Filled(hole, framed, drawn, choose(console, hole, drawn, where, write=write, raw=raw)))
     _give(console, model, sampling, given, filled, whole=whole, diff=diff, write=write, as_json=as_json)
+
+
+def _check_beams(beams: int, *, raw: bool, lines: int, drawn: bool) -> None:
+    """Raises InputError where beams are asked for together with what they do not go with."""
+    if beams < 1:
+        raise InputError(f"beams must be 1 to {MOST_CANDIDATES}, not {beams}")
+    if raw:
+        raise InputError("--beams takes the fill that suits its line: leave out --raw")
+    if lines > 1:
+        raise InputError("--beams fills one line: leave out --max-lines")
+    if drawn:
+        raise InputError("--beams searches and draws nothing: leave out --temperature")
 
 
 def _draw(

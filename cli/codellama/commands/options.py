@@ -150,6 +150,7 @@ class Shared:
         repetition_penalty: float | None = None,
         no_repeat_ngram: int | None = None,
         distinct: bool = False,
+        beams: int = 0,
     ) -> Sampling:
         """Flags over settings over the command's defaults. Raises InputError for what is out of range."""
         import secrets
@@ -168,6 +169,7 @@ class Shared:
             repetition_penalty=repetition_penalty if self.repetition_penalty is None else self.repetition_penalty,
             no_repeat_ngram=no_repeat_ngram if self.no_repeat_ngram is None else self.no_repeat_ngram,
             distinct=distinct,
+            beams=beams,
         )
         check(sampling)
         return sampling
@@ -183,6 +185,7 @@ def check(sampling: Sampling) -> None:
         ("seed", sampling.seed, "0 or more and below 2^63", 0 <= sampling.seed < 2**63),
         ("max-tokens", sampling.max_tokens, "1 or more", sampling.max_tokens is None or sampling.max_tokens >= 1),
         ("candidates", sampling.candidates, f"1 to {MOST_CANDIDATES}", 1 <= sampling.candidates <= MOST_CANDIDATES),
+        ("beams", sampling.beams, f"1 to {MOST_CANDIDATES}", 0 <= sampling.beams <= MOST_CANDIDATES),
         ("repetition-penalty", penalty, "above 0 and at most 100", penalty is None or 0 < penalty <= 100),
         ("no-repeat-ngram", ngram, "0 or more", ngram is None or ngram >= 0),
         ("stop", "an empty text", "a text", "" not in sampling.stop),
@@ -200,11 +203,11 @@ def confirmed(console: Console, question: str) -> bool:
 
 
 def tokens_needed(model: Model, prompt: Prompt, sampling: Sampling, answers: int = 1) -> int:
-    """Tokens that the KV cache must hold, all candidates together; `answers`: how many are given, one after another,
-    each in the prompt of the next.
+    """Tokens that the KV cache must hold, all candidates or beams together; `answers`: how many are given, one after
+    another, each in the prompt of the next.
     """
     longest = model.context if sampling.max_tokens is None else len(prompt.ids) + answers * sampling.max_tokens
-    return min(longest, model.context) * sampling.candidates
+    return min(longest, model.context) * max(sampling.candidates, sampling.beams)
 
 
 LOADING = ("model", "dtype", "four_bit", "eight_bit", "device", "insist", "quiet")

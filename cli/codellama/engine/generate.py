@@ -5,7 +5,7 @@ No thread and no `generate()` behind it: whoever iterates decides the pace, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -49,15 +49,8 @@ def generate(
         _Candidate(number, sampling, ids, tokenizer, prompt.stop_ids, openings) for number in range(sampling.candidates)
     ]
     cache = DynamicCache(config=loaded.model.config)
-    logits: torch.Tensor | None = None
-    # None after the prompt: cancelled while it was read
-    for start in range(0, len(ids), PREFILL):
-        if cancelled():
-            logits = None
-            break
-        logits = _forward(loaded, [list(ids[start : start + PREFILL])], cache)
-        yield Chunk(progress=Progress("prompt", min(start + PREFILL, len(ids)), len(ids)))
-    read = perf_counter()
+    logits = yield from read(loaded, ids, cache, cancelled)
+    prompt_read = perf_counter()
 
     running = candidates
     if logits is not None and len(running) > 1:
@@ -78,12 +71,12 @@ def generate(
             # on the CPU: with several GPUs the layers' caches lie on different ones, and each takes such an index
             cache.batch_select_indices(torch.tensor(keep))
             running = [running[index] for index in keep]
-        logits = _forward(loaded, [[candidate.ids[-1]] for candidate in running], cache)
+        logits = forward(loaded, [[candidate.ids[-1]] for candidate in running], cache)
 
     timings = Timings(
         load=load_seconds,
-        prompt=read - began,
-        generation=perf_counter() - read,
+        prompt=prompt_read - began,
+        generation=perf_counter() - prompt_read,
         prompt_tokens=len(ids),
         completion_tokens=sum(len(candidate.ids) for candidate in candidates),
     )
@@ -91,9 +84,22 @@ def generate(
     yield replace(last[-1], timings=timings)
 
 
+def read(
+    loaded: Loaded, ids: tuple[int, ...], cache: DynamicCache, cancelled: Callable[[], bool]
+) -> Generator[Chunk, None, torch.Tensor | None]:
+    """Yield how far the prompt is read; return the logits after it, or None where it was cancelled."""
+    logits: torch.Tensor | None = None
+    for start in range(0, len(ids), PREFILL):
+        if cancelled():
+            return None
+        logits = forward(loaded, [list(ids[start : start + PREFILL])], cache)
+        yield Chunk(progress=Progress("prompt", min(start + PREFILL, len(ids)), len(ids)))
+    return logits
+
+
 # not around the generator: a context manager there would leak into whoever iterates
 @torch.inference_mode()
-def _forward(loaded: Loaded, ids: list[list[int]], cache: DynamicCache) -> torch.Tensor:
+def forward(loaded: Loaded, ids: list[list[int]], cache: DynamicCache) -> torch.Tensor:
     """The logits after the last token of each row, float32 on the CPU: (rows, vocabulary)."""
     batch = torch.tensor(ids, device=loaded.device)
     output = loaded.model(input_ids=batch, past_key_values=cache, use_cache=True, logits_to_keep=1)
