@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from codellama.holes import Hole
 from tests.harness import TINY
 from training import corpus, tasks
-from training.attention import attend
+from training.attention import apart, attend
 from training.corpus import Document, Part
 from training.cuts import RESUMED, cut
 from training.holes import LINE, Holes, between_words, in_line, whole_lines
@@ -164,10 +164,10 @@ def test_an_infill_can_be_ordered_as_the_program_orders_it(samples: Samples, see
 
 def test_rows_are_the_same_for_the_same_place(samples: Samples) -> None:
     again = Samples(samples.encoder, [document()], [2.0], MIX, seed=1)
-    ids, weights = samples.rows(8, 6, 128)
+    ids, weights, numbers = samples.rows(8, 6, 128)
     assert (ids == again.rows(8, 6, 128)[0]).all()
     assert (ids != samples.rows(16, 6, 128)[0]).any()
-    assert ids.shape == weights.shape == (6, 129)
+    assert ids.shape == weights.shape == numbers.shape == (6, 129)
     assert set(weights.flatten().tolist()) <= {0, 1, ANSWER, MIDDLE, EDGE}
     assert not weights[ids == samples.encoder.middle].any()
 
@@ -204,7 +204,7 @@ def test_what_a_cut_breaks_does_not_count(samples: Samples, before: str, behind:
 
 def test_running_text_in_parts_has_its_weights(samples: Samples) -> None:
     in_parts = Samples(samples.encoder, [document()], [4.0], replace(MIX, text=1.0, cuts=30.0), seed=1)
-    ids, weights = in_parts.rows(0, 4, 64)
+    ids, weights, _ = in_parts.rows(0, 4, 64)
     assert {0, 1, RESUMED} == set(weights.flatten().tolist())
     start = next(at for at in range(len(in_parts.text)) if (in_parts.text[at : at + 65] == ids[2]).all())
     expected = in_parts.counted[start : start + 65].copy()
@@ -275,6 +275,37 @@ def test_attention_is_that_of_torch_and_so_is_its_gradient(length: int) -> None:
     gradients = (torch.autograd.grad((each * pull).sum(), given) for each in (own, reference))
     for ours, theirs in zip(*gradients, strict=True):
         torch.testing.assert_close(ours, theirs)
+
+
+def test_a_sample_sees_nothing_of_the_others_in_its_row() -> None:
+    torch.manual_seed(1)
+    network = Network(Shape(64, hidden=16, layers=2, heads=2, kv_heads=1, intermediate=8, context=200))
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter)
+    ids = torch.randint(64, (2, 200))
+    numbers = torch.tensor([[0] * 150 + [1] * 50, [3] * 130 + [4] * 70])
+    together = network(ids, numbers)
+    for row, border in ((0, 150), (1, 130)):
+        torch.testing.assert_close(together[row, :border], network(ids[row : row + 1, :border])[0])
+    alone = torch.nn.functional.scaled_dot_product_attention
+    draw = torch.Generator().manual_seed(2)
+    queries, keys, values = (torch.randn(2, 2, 200, 8, generator=draw).requires_grad_() for _ in range(3))
+    own = attend(queries, keys, values, apart(numbers, torch.float32))
+    reference = alone(queries[1:, :, 130:], keys[1:, :, 130:], values[1:, :, 130:], is_causal=True)
+    torch.testing.assert_close(own[1:, :, 130:], reference)
+    (gradient,) = torch.autograd.grad(own[:, :, 160:].sum(), [keys])
+    assert gradient[1, :, 130:].any()
+    assert not gradient[0, :, :150].any()
+    assert not gradient[1, :, :130].any()
+
+
+def test_rows_say_which_sample_an_id_is_of(samples: Samples) -> None:
+    ids, _, numbers = Samples(samples.encoder, [document()], [4.0], MIX, seed=1).rows(0, 12, 128)
+    begins = numbers[:, 1:] != numbers[:, :-1]
+    assert (ids[:, 1:][begins] == samples.encoder.bos).all()
+    assert begins.any()
+    turns = (ids[:, 1:] == samples.encoder.bos) & ~begins
+    assert turns.sum() < begins.sum()  # of a dialog's turns and of texts above their own holes
 
 
 def test_a_network_takes_what_it_exported() -> None:

@@ -17,7 +17,7 @@ BLOCK = 128  # queries; blocks of 64 and 256 are no faster
 
 class _Attention(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    def forward(ctx: Any, queries: Tensor, keys: Tensor, values: Tensor, apart: Tensor | None) -> Tensor:
         """Queries of (kv heads, group, length, size), scaled; keys and values of (kv heads, length, size)."""
         heads, group, length, size = queries.shape
         ahead = queries.new_full((BLOCK, BLOCK), -math.inf).triu_(1)
@@ -27,6 +27,8 @@ class _Attention(torch.autograd.Function):
             rows = end - start
             scores = torch.bmm(queries[:, :, start:end].reshape(heads, -1, size), keys[:, :end].transpose(1, 2))
             scores.view(heads, group, rows, end)[..., start:] += ahead[:rows, :rows]
+            if apart is not None:
+                scores.view(len(apart), -1, rows, end).add_(apart[:, None, start:end, :end])
             weights = scores.softmax(-1)
             attended.append(weights)
             output[:, :, start:end] = torch.bmm(weights, values[:, :end]).view(heads, group, rows, size)
@@ -34,7 +36,7 @@ class _Attention(torch.autograd.Function):
         return output
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         queries, keys, values, *attended = ctx.saved_tensors
         heads, group, length, size = queries.shape
         gradient = gradients[0].contiguous()
@@ -48,11 +50,17 @@ class _Attention(torch.autograd.Function):
             to_scores = torch._softmax_backward_data(to_weights, weights, -1, weights.dtype)
             to_queries[:, :, start:end] = torch.bmm(to_scores, keys[:, :end]).view(heads, group, end - start, size)
             to_keys[:, :end] += torch.bmm(to_scores.transpose(1, 2), queries[:, :, start:end].reshape(heads, -1, size))
-        return to_queries, to_keys.to(keys.dtype), to_values.to(values.dtype)
+        return to_queries, to_keys.to(keys.dtype), to_values.to(values.dtype), None
 
 
-def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """What each place takes from itself and those before it.
+def apart(numbers: Tensor, kind: torch.dtype) -> Tensor:
+    """What to add to the scores of (batch, queries, keys), so that no place sees one of another number."""
+    differ = numbers[:, :, None] != numbers[:, None, :]
+    return torch.zeros(differ.shape, dtype=kind).masked_fill_(differ, -math.inf)
+
+
+def attend(queries: Tensor, keys: Tensor, values: Tensor, apart: Tensor | None = None) -> Tensor:
+    """What each place takes from itself and those before it, but for those that are kept apart from it.
 
     Queries are of (batch, heads, length, size), keys and values of (batch, kv heads, length, size), and the heads that
     follow each other share one of theirs, as in Llama; the result is shaped as the queries.
@@ -61,5 +69,5 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     shared = batch * keys.shape[1]
     scaled = (queries / math.sqrt(size)).reshape(shared, -1, length, size)
     keys, values = keys.reshape(shared, length, size), values.reshape(shared, length, size)
-    output: Tensor = _Attention.apply(scaled, keys, values)  # type: ignore[no-untyped-call]
+    output: Tensor = _Attention.apply(scaled, keys, values, apart)  # type: ignore[no-untyped-call]
     return output.view(batch, heads, length, size)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .corpora import Corpora
 from .corpus import KEPT_ONE_IN, Document
-from .evaluate import LINES, OTHERS, WITHIN, Decoding, Evaluation, Figures, Sample, Written
+from .evaluate import BEAMS, LINES, OTHERS, SEARCHED, WITHIN, Decoding, Evaluation, Figures, Sample, Written
 from .network import Network
 from .recipe import Recipe
 from .samples import KINDS
@@ -31,6 +31,7 @@ NAMES = {
     "bits_overlapping": "the same, in windows of which half has been read before and does not count",
     "within": f"holes within a line filled exactly (of {WITHIN}), prefix first",
     "within_finished": "the same after the rules of `codellama infill`",
+    "within_searched": f"the first {SEARCHED} of them with `codellama infill --beams {BEAMS}`",
     "within_suffix_first": "the same, suffix first, before the rules",
     "within_suffix_first_finished": "the same, suffix first, after the rules",
     "between_words": f"holes within a line and between words filled exactly (of {LINES}), prefix first",

@@ -16,7 +16,7 @@ UNBROKEN = re.compile(r" *[^ \n]+")  # what pieces can span
 def cut(encoder: Encoder, text: str, distance: float, draw: random.Random) -> tuple[list[int], list[int]]:
     """The ids of a document's text and how much each counts; cut once in `distance` characters, at the mean.
 
-    Half of the cuts are between any two characters and half between words, as those of holes. Text before a cut in a
+    Some cuts are between any two characters, the others between words, as those of holes. Text before a cut in a
     word may end in ids that stand nowhere else. These do not count, so that nobody learns to break off: what follows
     them is to be learned.
     """

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 
 from codellama.checkpoint import Checkpoint
 from codellama.devices import Machine
-from codellama.dialog import Chunk, FinishReason
+from codellama.dialog import Chunk, FinishReason, Sampling
+from codellama.engine.beams import search
 from codellama.engine.load import load
 from codellama.holes import Hole
-from codellama.infill import Draw
+from codellama.infill import JUDGED, Draw
 from codellama.memory import LoadOptions, plan
+from codellama.prompts import render
 
 from . import tasks
 from .corpus import Document
@@ -29,7 +31,8 @@ PRECISIONS = {
 }
 BATCH = 25
 PADDING = 0
-WITHIN, LINES, OTHERS = 250, 100, 100  # how many of each are asked
+WITHIN, SEARCHED, LINES, OTHERS = 250, 100, 100, 100  # how many of each are asked
+BEAMS = 64
 FILL, DOCSTRING, ANSWER, COMPLETION = 48, 60, 256, 128  # ids at most
 
 
@@ -75,6 +78,7 @@ class Figures(Written):
     bits_overlapping: float
     within: float
     within_finished: float
+    within_searched: float
     within_suffix_first: float
     within_suffix_first_finished: float
     between_words: float
@@ -91,7 +95,9 @@ class Evaluation:
         self.encoder = Encoder(directory / "tokenizer.model")
         checkpoint = Checkpoint.read(directory)
         self.context = checkpoint.config.context
-        self.model = load(checkpoint, plan(checkpoint, options, Machine.detect(), self.context), lambda _: None).model
+        loaded = load(checkpoint, plan(checkpoint, options, Machine.detect(), self.context), lambda _: None)
+        self.loaded = replace(loaded, threads=torch.get_num_threads())  # several of these are measured at once
+        self.model = self.loaded.model
         self.ends = [self.encoder.eos, self.encoder.end]
 
     def measure(self, documents: Sequence[Document], decoding: Decoding) -> Figures:
@@ -101,6 +107,7 @@ class Evaluation:
         rest = tasks.within(documents, OTHERS, to_end=True)
         lines = tasks.whole_lines(documents, LINES)
         documented = tasks.docstrings(documents, OTHERS)
+        searched = within[:SEARCHED]
         filled = self.infill(within)
         filled_suffix_first = self.infill(within, suffix_first=True)
         lines_suffix_first = self.infill(lines, suffix_first=True)
@@ -111,6 +118,7 @@ class Evaluation:
             bits_overlapping=self.bits_per_byte(documents, self.context // 2),
             within=_share(_exact(within, _texts(filled))),
             within_finished=_share(_exact(within, self.finish(within, filled))),
+            within_searched=_share(_exact(searched, [self.search(cut) for cut in searched])),
             within_suffix_first=_share(_exact(within, _texts(filled_suffix_first))),
             within_suffix_first_finished=_share(_exact(within, self.finish(within, filled_suffix_first))),
             between_words=_share(_exact(between, _texts(self.infill(between)))),
@@ -166,6 +174,17 @@ class Evaluation:
             draw.add(Chunk(text=decoder.finish(), finish_reason=reason))
             fills.append(draw.fills()[0].text)
         return fills
+
+    def search(self, cut: Cut) -> str:
+        """The fill as `codellama infill --beams` would give it."""
+        prompt = render("infill", self.encoder.tokenizer, prefix=cut.near[0], suffix=cut.near[1], suffix_first=True)
+        sampling = Sampling(candidates=JUDGED, beams=BEAMS, between=cut.near)
+        draw = Draw(Hole(cut.prefix, cut.suffix), JUDGED)
+        room = self.context - len(prompt.ids)
+        for chunk in search(self.loaded, self.encoder.tokenizer, prompt, sampling, room, lambda: False):
+            if chunk.progress is None:
+                draw.add(chunk)
+        return draw.fills()[0].text
 
     def ask(self, questions: Sequence[str], decoding: Decoding, most: int = ANSWER) -> list[Sample]:
         encoder = self.encoder

@@ -13,10 +13,10 @@ from .corpus import Document
 Hole = tuple[str, str, str]
 DOCSTRING = re.compile(r'(?:def |class )[^\n]*:\n\s+r?"""(?P<inside>(?:[^"\\]|"(?!""))+?)"""')
 LINE = re.compile(r"[^\n]*\S[^\n]*")
-SHARES = {"within": 0.36, "rest": 0.12, "lines": 0.34, "docstring": 0.12, "anywhere": 0.06}
+SHARES = {"within": 0.5, "rest": 0.08, "lines": 0.32, "docstring": 0.07, "anywhere": 0.03}
 WORD = re.compile(r"\w+|\W")
-BETWEEN_WORDS = 0.5  # of the holes in a line: where a cursor mostly stands
-LINE_ENDS = 0.8  # of the holes of whole lines leave their last newline, as FILE:LINE does
+BETWEEN_WORDS = 0.4  # of the holes in a line: where a cursor mostly stands
+LINE_ENDS = 0.95  # of the holes of whole lines leave their last newline, as FILE:LINE does
 LONG_DOCSTRING = 180  # characters: what is longer is mostly cut to its first paragraph
 ANYWHERE = 240
 
@@ -108,7 +108,7 @@ def whole_lines(text: str, draw: random.Random) -> Hole:
     """Whole lines: the prefix ends at a newline, the suffix begins with the lines' last newline or behind it."""
     starts = [0, *(match.end() for match in re.finditer("\n", text))]
     first = draw.randrange(max(1, len(starts) - 1))
-    last = min(first + draw.choice((1, 1, 1, 1, 1, 1, 1, 2, 2, 3, 4)), len(starts) - 1)
+    last = min(first + draw.choice((1, 1, 1, 1, 1, 1, 1, 2, 2, 3)), len(starts) - 1)
     start, end = starts[first], starts[last] if last > first else len(text)
     if draw.random() < LINE_ENDS and text[start:end].rstrip("\n"):
         end = start + len(text[start:end].rstrip("\n"))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .attention import attend
+from .attention import apart, attend
 
 EMBEDDINGS = ("model.embed_tokens.weight", "lm_head.weight")
 
@@ -39,12 +39,12 @@ class Attention(nn.Module):
         self.v_proj = nn.Linear(shape.hidden, shape.kv_heads * self.size, bias=False)
         self.o_proj = nn.Linear(shape.heads * self.size, shape.hidden, bias=False)
 
-    def forward(self, x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    def forward(self, x: Tensor, cosine: Tensor, sine: Tensor, apart: Tensor | None) -> Tensor:
         batch, length, _ = x.shape
         q = rotate(self.q_proj(x).view(batch, length, self.heads, self.size).transpose(1, 2), cosine, sine)
         k = rotate(self.k_proj(x).view(batch, length, self.kv_heads, self.size).transpose(1, 2), cosine, sine)
         v = self.v_proj(x).view(batch, length, self.kv_heads, self.size).transpose(1, 2)
-        output: Tensor = self.o_proj(attend(q, k, v).transpose(1, 2).reshape(batch, length, -1))
+        output: Tensor = self.o_proj(attend(q, k, v, apart).transpose(1, 2).reshape(batch, length, -1))
         return output
 
 
@@ -80,8 +80,8 @@ class Layer(nn.Module):
         self.post_attention_layernorm = Norm(shape.hidden, eps=shape.epsilon)
         self.mlp = FeedForward(shape)
 
-    def forward(self, x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-        x = x + self.self_attn(self.input_layernorm(x), cosine, sine)
+    def forward(self, x: Tensor, cosine: Tensor, sine: Tensor, apart: Tensor | None) -> Tensor:
+        x = x + self.self_attn(self.input_layernorm(x), cosine, sine, apart)
         output: Tensor = x + self.mlp(self.post_attention_layernorm(x))
         return output
 
@@ -133,25 +133,28 @@ class Network(nn.Module):
         }
         self.load_state_dict(whole)
 
-    def hidden(self, ids: Tensor) -> Tensor:
-        """The states before the head, normalised."""
+    def hidden(self, ids: Tensor, numbers: Tensor | None = None) -> Tensor:
+        """The states before the head, normalised; each place sees those before it that have its number."""
         x = self.model.embed_tokens(ids)
         kind = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
         x = x.to(kind)
         cosine, sine = self.cosine[: ids.shape[1]].to(kind), self.sine[: ids.shape[1]].to(kind)
+        kept_apart = None if numbers is None else apart(numbers, kind)
         for layer in self.model.layers:
-            x = layer(x, cosine, sine)
+            x = layer(x, cosine, sine, kept_apart)
         output: Tensor = self.model.norm(x)
         return output
 
-    def forward(self, ids: Tensor) -> Tensor:
-        logits: Tensor = self.lm_head(self.hidden(ids))
+    def forward(self, ids: Tensor, numbers: Tensor | None = None) -> Tensor:
+        logits: Tensor = self.lm_head(self.hidden(ids, numbers))
         return logits
 
-    def loss(self, ids: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+    def loss(
+        self, ids: Tensor, targets: Tensor, weights: Tensor | None = None, numbers: Tensor | None = None
+    ) -> Tensor:
         """The mean negative log-likelihood of the targets, computed in bfloat16; weighted where weights are given."""
         with torch.autocast("cpu", torch.bfloat16):
-            logits = self(ids).flatten(0, 1)
+            logits = self(ids, numbers).flatten(0, 1)
         if weights is None:
             return functional.cross_entropy(logits.float(), targets.flatten())
         each = functional.cross_entropy(logits.float(), targets.flatten(), reduction="none")

@@ -58,7 +58,7 @@ class Recipe:
     seed: int = 20262
     phases: tuple[Phase, ...] = field(default_factory=lambda: read_phases(PHASES))
     # steps before which the weights are rounded as an exported model has them, and the optimizers begin anew
-    anew: tuple[int, ...] = (1070, 2930)
+    anew: tuple[int, ...] = (1070, 2930, 4620)
     # the factor of the learning rates by ids, straight between these; it begins with 1 and ends with 0
     rates: tuple[tuple[int, float], ...] = (
         (4_915_200, 1.0),
@@ -71,7 +71,12 @@ class Recipe:
         (41_861_119, 0.0),
         (41_861_120, 0.7),
         (46_000_000, 0.7),
-        (69_550_080, 0.0),
+        (69_550_079, 0.0),
+        (69_550_080, 0.5),
+        (80_000_000, 0.5),
+        (88_227_840, 0.304),
+        (90_685_440, 0.228),
+        (94_617_600, 0.0),
     )
     ids_at_once: int = 2048
     muon: float = 0.02

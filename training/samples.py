@@ -28,6 +28,7 @@ COPIED = (16, 256)  # ids
 APART = 64  # ids between a passage and its copy, at most
 
 Rows = tuple[NDArray[np.uint16], NDArray[np.uint8]]
+Numbers = NDArray[np.uint16]
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,6 @@ class Sample:
 
     def __len__(self) -> int:
         return len(self.ids)
-
-    def __add__(self, other: Sample) -> Sample:
-        return Sample(self.ids + other.ids, self.weights + other.weights)
 
 
 class Samples:
@@ -85,20 +83,28 @@ class Samples:
         ids, counted = zip(*map(in_parts if self.mix.cuts else whole, order), strict=True)
         return np.concatenate(ids), np.concatenate(counted)
 
-    def rows(self, first: int, count: int, sequence: int) -> Rows:
-        """Rows `first` to `first + count` of those with this sequence: a row's last id is its last target."""
+    def rows(self, first: int, count: int, sequence: int) -> tuple[NDArray[np.uint16], NDArray[np.uint8], Numbers]:
+        """Rows `first` to `first + count` of those with this sequence: a row's last id is its last target.
+
+        The last of the three says which of its row's samples, or documents, an id is of.
+        """
         mixed = self._mixed(random.Random(f"{self.seed} {sequence} {first}"), sequence)
         ids = np.zeros((count, sequence + 1), dtype=np.uint16)
         weights = np.ones((count, sequence + 1), dtype=np.uint8)
+        numbers = np.zeros((count, sequence + 1), dtype=np.uint16)
         for index in range(count):
             before = int((first + index) * self.mix.text)
             if int((first + index + 1) * self.mix.text) > before:
                 ids[index], weights[index] = self._running(before, sequence)
+                numbers[index] = np.cumsum(ids[index] == self.encoder.bos)
             else:
-                ids[index], weights[index] = next(mixed)
+                samples = next(mixed)
+                ids[index] = [id for each in samples for id in each.ids][: sequence + 1]
+                weights[index] = [weight for each in samples for weight in each.weights][: sequence + 1]
+                numbers[index] = np.repeat(np.arange(len(samples)), [*map(len, samples)])[: sequence + 1]
         encoder = self.encoder  # ids that only prompts hold are never a target
         weights[np.isin(ids, [encoder.bos, encoder.prefix, encoder.suffix, encoder.middle])] = 0
-        return ids, weights
+        return ids, weights, numbers
 
     def _running(self, index: int, sequence: int) -> Rows:
         """A window of the text. Each pass over it takes all windows once, and cuts them elsewhere."""
@@ -109,23 +115,23 @@ class Samples:
         start = offset + int(draw.permutation(count)[place]) * sequence
         return self.text[start : start + sequence + 1], self.counted[start : start + sequence + 1]
 
-    def _mixed(self, draw: random.Random, sequence: int) -> Iterator[tuple[list[int], list[int]]]:
+    def _mixed(self, draw: random.Random, sequence: int) -> Iterator[list[Sample]]:
         """Rows of whole samples; what is left at a row's end is the beginning of a function."""
         shares = dict(self.mix.shares)
         spent = dict.fromkeys(shares, 0)
-        row = Sample([], [])
+        row: list[Sample] = []
         while True:
             kind = min(shares, key=lambda each: spent[each] / shares[each])
             sample = self.sample(kind, draw)
             if len(sample) > sequence + 1:
                 continue
             spent[kind] += len(sample)
-            if len(row) + len(sample) > sequence + 1:
-                while len(row) <= sequence:
-                    row = row + self.function(draw)
-                yield row.ids[: sequence + 1], row.weights[: sequence + 1]
-                row = Sample([], [])
-            row = row + sample
+            if sum(map(len, row)) + len(sample) > sequence + 1:
+                while sum(map(len, row)) <= sequence:
+                    row.append(self.function(draw))
+                yield row
+                row = []
+            row.append(sample)
 
     def sample(self, kind: str, draw: random.Random) -> Sample:
         if kind in ("infill", "recall"):

@@ -107,14 +107,15 @@ class Run:
 
     def _step(self, samples: Samples, place: Place) -> float:
         sequence, share_of_rows = place.phase.sequence, place.phase.rows // self.processes
-        ids, weights = samples.rows(place.row + self.rank * share_of_rows, share_of_rows, sequence)
+        ids, weights, numbers = samples.rows(place.row + self.rank * share_of_rows, share_of_rows, sequence)
         factor, total = self.recipe.rate(self.step), 0.0
         size = self.recipe.ids_at_once // sequence
         parts = range(0, share_of_rows, size)
         for start in parts:
             part = torch.from_numpy(ids[start : start + size].astype(np.int64))
             counted = torch.from_numpy(weights[start : start + size, 1:].astype(np.float32))
-            loss = self.network.loss(part[:, :-1], part[:, 1:], counted) / (len(parts) * self.processes)
+            alike = torch.from_numpy(numbers[start : start + size, :-1].astype(np.int64))
+            loss = self.network.loss(part[:, :-1], part[:, 1:], counted, alike) / (len(parts) * self.processes)
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.item() * self.processes
         share(self.network)
