@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,8 +13,11 @@ from transformers import LlamaForCausalLM
 from codellama import answers, models, prompts
 from codellama.answers import Answer
 from codellama.backends.local import LocalBackend
+from codellama.backends.scripted import ScriptedBackend
 from codellama.dialog import Chunk, FinishReason, Prompt, Sampling
+from codellama.infill import JUDGED
 from codellama.memory import LoadOptions
+from codellama.models import Model
 from tests.harness import TINY, Cli
 
 BEFORE = "import os\n\n\ndef load(path):\n    with open(pa"
@@ -56,12 +60,17 @@ def test_the_beams_are_those_of_transformers(
     barred = [id for id in range(tokenizer.size) if b"\n" in tokenizer.bytes_of(id) or tokenizer.is_control(id)]
     found = cast("Any", reference).generate(
         ids, attention_mask=torch.ones_like(ids), max_new_tokens=length, do_sample=False, num_beams=width,
-        num_return_sequences=width, length_penalty=0.0, pad_token_id=0, eos_token_id=None, suppress_tokens=barred,
+        num_return_sequences=width, length_penalty=0.0, pad_token_id=0, suppress_tokens=barred,
+        repetition_penalty=1.0, no_repeat_ngram_size=0, return_dict_in_generate=True, output_scores=True,
     )  # fmt: skip
-    new = found[:, ids.shape[1] :].tolist()
+    new = map(tuple, found.sequences[:, ids.shape[1] :].tolist())
+    theirs = dict(zip(new, found.sequences_scores.tolist(), strict=True))
     ours = {answer.text: answer for answer in beams(tiny, width, count=8 * width, tokens=length)}
-    alike = [row for row in new if ours[tokenizer.decode_infill(row)].ids == tuple(row)]
-    assert len(alike) >= len(new) - 1 > 2  # other ids that say the same may be likelier
+    alike = {row: ours[tokenizer.decode_infill(row)] for row in theirs}
+    # what fewer ids say as well is likelier
+    assert all(own.logprob == pytest.approx(theirs[row], abs=1e-3) for row, own in alike.items() if own.ids == row)
+    assert all(own.logprob > theirs[row] for row, own in alike.items() if own.ids != row)
+    assert sum(own.ids == row for row, own in alike.items()) > 2
 
 
 def test_an_answer_has_the_logprobs_of_its_ids_and_of_its_line(tiny: LocalBackend, reference: LlamaForCausalLM) -> None:
@@ -118,6 +127,33 @@ def test_a_fill_of_the_likeliest_line(cli: Cli, tmp_path: Path) -> None:
     file.write_text(BEFORE + "<FILL_ME>" + BEHIND)
     done = cli("infill", "-m", "tiny", str(file), "--beams", "16")
     assert (done.code, done.out) == (0, "th")
+
+
+def test_what_a_search_is_asked(cli: Cli) -> None:
+    opened: list[ScriptedBackend] = []
+
+    def backend(model: Model) -> ScriptedBackend:
+        opened.append(ScriptedBackend(model, ["th"]))
+        return opened[-1]
+
+    cli.backend = backend
+    text = f"{BEFORE}<FILL_ME>{BEHIND}x = <FILL_ME>\n".encode()
+    for order in ([], ["--suffix-first"], ["--prefix-first"]):
+        assert cli("infill", "-m", "tiny", "-", "--beams", "32", *order, stdin=text).code == 0
+        requests = opened.pop().requests
+        labels = [segment.label for segment in requests[0][0].segments]
+        assert (labels.index("suf") < labels.index("mid") < labels.index("prefix")) == (order != ["--prefix-first"])
+        assert [(sampling.beams, sampling.candidates) for _, sampling in requests] == [(32, JUDGED)] * 2
+        assert requests[0][1].between == (BEFORE, BEHIND + "x = \n")
+        assert requests[1][1].between == (BEFORE + "th" + BEHIND + "x = ", "\n")
+
+
+def test_as_many_fills_as_were_asked_for(cli: Cli) -> None:
+    arguments = ("infill", "-m", "tiny", "-", "--json", "--beams", "16")
+    text = f"{BEFORE}<FILL_ME>{BEHIND}".encode()
+    for count, more in ((1, ()), (3, ("-n", "3")), (12, ("-n", "12"))):
+        said = json.loads(cli(*arguments, *more, stdin=text).out)
+        assert len(said["candidates"]) == count
 
 
 @pytest.mark.parametrize(
