@@ -129,6 +129,24 @@ def test_a_fill_of_the_likeliest_line(cli: Cli, tmp_path: Path) -> None:
     assert (done.code, done.out) == (0, "th")
 
 
+def test_lines_are_judged_alike_in_parts(tiny: LocalBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    from codellama.engine import beams as module
+
+    whole = beams(tiny, 8)
+    monkeypatch.setattr(module, "AT_ONCE", 30)
+    parts = beams(tiny, 8)
+    assert [answer.text for answer in parts] == [answer.text for answer in whole]
+    assert [answer.line for answer in parts] == pytest.approx([answer.line for answer in whole], abs=1e-3)
+
+
+def test_no_answer_ends_in_the_middle_of_a_character(tiny: LocalBackend) -> None:
+    before, behind = 's = "日本語日本語日本', '語"\n'
+    sampling = Sampling(candidates=64, beams=64, between=(before, behind), max_tokens=5)
+    found = answers.collect(tiny.stream(prompt_of(tiny, before, behind), sampling))
+    assert any(answer.text for answer in found)
+    assert not any("\ufffd" in answer.text for answer in found)
+
+
 def test_what_a_search_is_asked(cli: Cli) -> None:
     opened: list[ScriptedBackend] = []
 

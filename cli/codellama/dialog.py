@@ -47,7 +47,7 @@ class Sampling:
     beams: int = 0
     # 0: none. Else so many of the likeliest beginnings of one line are followed at once, nothing is drawn, and the
     # candidates are those answers with which the line is the likeliest
-    between: tuple[str, str] = ("", "")
+    between: tuple[str, str] | None = None
     # what stands around the answer, of which its line is a part
 
 

@@ -29,6 +29,8 @@ PATIENCE = 4
 # tokens that beginnings grow by without a likelier line, before the search stops
 BEFORE, BEHIND = 1000, 200
 # characters around an answer by which its line is judged, at most
+AT_ONCE = 2048
+# tokens of lines in one forward pass: their logits over 32,016 pieces are 260 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +66,14 @@ def search(
     cache = DynamicCache(config=loaded.model.config)
     logits = yield from read(loaded, prompt.ids, cache, cancelled)
     prompt_read = perf_counter()
-    line = Line(loaded, tokenizer, prompt.ids[0], *sampling.between)
-    barred = [id for id in range(tokenizer.size) if tokenizer.is_control(id) or b"\n" in tokenizer.bytes_of(id)]
+    line = Line(loaded, tokenizer, prompt.ids[0], *(sampling.between or ("", "")))
+    barred: list[int] = []
     beams, answers = [_Beam((), 0.0)], dict[str, _Answer]()
     best, best_at = -torch.inf, 0
     for step in range(min(limit, LONGEST)):
         if logits is None or cancelled() or step - best_at > PATIENCE:
             break
+        barred = barred or _barred(tokenizer, logits.shape[-1])
         scores = logits.log_softmax(-1) + torch.tensor([[beam.logprob] for beam in beams])
         scores[:, barred] = -torch.inf
         likeliest = scores.flatten().topk(min(sampling.beams, len(beams) * (scores.shape[1] - len(barred))))
@@ -79,8 +82,11 @@ def search(
             _Beam((*beams[row].ids, id), score)
             for (row, id), score in zip(places, likeliest.values.tolist(), strict=True)
         ]
-        texts = [tokenizer.decode_infill(beam.ids) for beam in beams]
-        new = {text: beam for text, beam in zip(reversed(texts), reversed(beams), strict=True) if text not in answers}
+        new: dict[str, _Beam] = {}
+        for beam in beams:
+            text = tokenizer.decode_infill(beam.ids)
+            if text not in answers and "\ufffd" not in text:  # half a character is no answer
+                new.setdefault(text, beam)
         for (text, beam), found in zip(new.items(), line.likelihoods(list(new)), strict=True):
             answers[text] = _Answer(text, beam, found)
             if found > best:
@@ -125,10 +131,13 @@ class Line:
 
     @torch.inference_mode()
     def likelihoods(self, fills: list[str]) -> list[float]:
-        """The log-probability of the line with each fill, its end included; read in one batch."""
-        if not fills:
-            return []
+        """The log-probability of the line with each fill, its end included."""
         lines = [list(self._encode(self._before + fill + self._behind)) for fill in fills]
+        size = max(1, AT_ONCE // max(map(len, lines), default=1))
+        parts = [lines[start : start + size] for start in range(0, len(lines), size)]
+        return [each for part in parts for each in self._judge(part)]
+
+    def _judge(self, lines: list[list[int]]) -> list[float]:
         longest = max(map(len, lines))
         batch = torch.tensor([line + [0] * (longest - len(line)) for line in lines])
         cache = copy.deepcopy(self._cache)
@@ -138,3 +147,10 @@ class Line:
         logits = torch.cat((first, output.logits[:, :-1].float().cpu()), dim=1)
         each = logits.log_softmax(-1).gather(2, batch[:, :, None])[:, :, 0]
         return [float(row[: len(line)].sum()) for row, line in zip(each, lines, strict=True)]
+
+
+def _barred(tokenizer: Tokenizer, vocabulary: int) -> list[int]:
+    """The ids that no answer of one line holds: of line ends, of control pieces, and those that mean nothing."""
+    known = range(min(tokenizer.size, vocabulary))
+    barred = [id for id in known if tokenizer.is_control(id) or b"\n" in tokenizer.bytes_of(id)]
+    return [*barred, *range(tokenizer.size, vocabulary)]
