@@ -15,6 +15,7 @@ from codellama.answers import Answer
 from codellama.backends.local import LocalBackend
 from codellama.backends.scripted import ScriptedBackend
 from codellama.dialog import Chunk, FinishReason, Prompt, Sampling
+from codellama.engine.beams import PATIENCE
 from codellama.infill import JUDGED
 from codellama.memory import LoadOptions
 from codellama.models import Model
@@ -145,6 +146,16 @@ def test_no_answer_ends_in_the_middle_of_a_character(tiny: LocalBackend) -> None
     found = answers.collect(tiny.stream(prompt_of(tiny, before, behind), sampling))
     assert any(answer.text for answer in found)
     assert not any("\ufffd" in answer.text for answer in found)
+
+
+def test_a_search_stays_in_its_line_and_ends_with_it(tiny: LocalBackend) -> None:
+    before, behind = "import os\n", "\nimport re\n"
+    sampling = Sampling(candidates=16, beams=16, between=(before + "import sys", behind), max_tokens=None)
+    seen = list(tiny.stream(prompt_of(tiny, before + "import sys", behind), sampling))
+    assert not any("\n" in chunk.text for chunk in seen)
+    steps = [chunk for chunk in seen if not chunk.progress and not chunk.finish_reason]
+    longest = max(len(answer.ids) for answer in answers.collect(seen)[:1])
+    assert longest <= len(steps) <= longest + PATIENCE + 1
 
 
 def test_what_a_search_is_asked(cli: Cli) -> None:

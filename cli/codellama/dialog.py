@@ -44,9 +44,9 @@ class Sampling:
     distinct: bool = False
     # True: the later half of the candidates begin with other words than all before them. Without, eight candidates may
     # all begin with `for`, where the file needs none
-    beams: int = 0
-    # 0: none. Else so many of the likeliest beginnings of one line are followed at once, nothing is drawn, and the
-    # candidates are those answers with which the line is the likeliest
+    beams: int | None = None
+    # None: no search. Else so many of the likeliest beginnings of one line are followed at once, nothing is drawn, and
+    # the candidates are those answers with which the line is the likeliest
     between: tuple[str, str] | None = None
     # what stands around the answer, of which its line is a part
 

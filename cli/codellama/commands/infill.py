@@ -16,7 +16,7 @@ from codellama.commands.holes import (
     say_what_was_cut,
     say_which_hole,
 )
-from codellama.commands.options import MOST_CANDIDATES, Run, Shared, tokens_needed, with_shared
+from codellama.commands.options import Run, Shared, tokens_needed, with_shared
 from codellama.errors import CodellamaError, InputError, NoCompletionError
 
 if TYPE_CHECKING:
@@ -91,14 +91,14 @@ def infill(
     if raw and (single_line or max_lines is not None):
         raise InputError("--raw gives all that the model writes: leave out --single-line and --max-lines")
     if beams is not None:
-        _check_beams(beams, raw=raw, lines=max_lines or 1, drawn=shared.temperature is not None)
+        _check_beams(raw=raw, lines=max_lines or 1, drawn=shared.temperature is not None)
     if max_lines is not None and max_lines < 1:
         raise InputError(f"max-lines must be 1 or more, not {max_lines}")
     wanted = (4 if pick else 1) if candidates is None else candidates
     sampling = shared.sampling(
         # the reference's own defaults for infilling
         run, temperature=0.0, top_p=0.9, max_tokens=MAX_TOKENS,
-        candidates=max(wanted, min(beams or 0, core.JUDGED)), beams=beams or 0,
+        candidates=max(wanted, min(beams or 0, core.JUDGED)), beams=beams,
         # whatever the model's own guards are: they count the prompt too, and a fill takes its words from there
         repetition_penalty=1.0, no_repeat_ngram=0, distinct=True,
     )  # fmt: skip
@@ -144,10 +144,8 @@ def infill(
     _give(console, model, sampling, given, filled, whole=whole, diff=diff, write=write, as_json=as_json)
 
 
-def _check_beams(beams: int, *, raw: bool, lines: int, drawn: bool) -> None:
+def _check_beams(*, raw: bool, lines: int, drawn: bool) -> None:
     """Raises InputError where beams are asked for together with what they do not go with."""
-    if beams < 1:
-        raise InputError(f"beams must be 1 to {MOST_CANDIDATES}, not {beams}")
     if raw:
         raise InputError("--beams takes the fill that suits its line: leave out --raw")
     if lines > 1:

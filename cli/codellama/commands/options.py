@@ -150,7 +150,7 @@ class Shared:
         repetition_penalty: float | None = None,
         no_repeat_ngram: int | None = None,
         distinct: bool = False,
-        beams: int = 0,
+        beams: int | None = None,
     ) -> Sampling:
         """Flags over settings over the command's defaults. Raises InputError for what is out of range."""
         import secrets
@@ -177,7 +177,7 @@ class Shared:
 
 def check(sampling: Sampling) -> None:
     """Raise InputError for what is out of range, whether it came from a flag or from config.toml."""
-    penalty, ngram = sampling.repetition_penalty, sampling.no_repeat_ngram
+    penalty, ngram, beams = sampling.repetition_penalty, sampling.no_repeat_ngram, sampling.beams
     rules: list[tuple[str, object, str, bool]] = [
         ("temperature", sampling.temperature, "a number from 0 to 100", 0 <= sampling.temperature <= 100),
         ("top-p", sampling.top_p, "above 0 and at most 1", 0 < sampling.top_p <= 1),
@@ -185,7 +185,7 @@ def check(sampling: Sampling) -> None:
         ("seed", sampling.seed, "0 or more and below 2^63", 0 <= sampling.seed < 2**63),
         ("max-tokens", sampling.max_tokens, "1 or more", sampling.max_tokens is None or sampling.max_tokens >= 1),
         ("candidates", sampling.candidates, f"1 to {MOST_CANDIDATES}", 1 <= sampling.candidates <= MOST_CANDIDATES),
-        ("beams", sampling.beams, f"1 to {MOST_CANDIDATES}", 0 <= sampling.beams <= MOST_CANDIDATES),
+        ("beams", beams, f"1 to {MOST_CANDIDATES}", beams is None or 1 <= beams <= MOST_CANDIDATES),
         ("repetition-penalty", penalty, "above 0 and at most 100", penalty is None or 0 < penalty <= 100),
         ("no-repeat-ngram", ngram, "0 or more", ngram is None or ngram >= 0),
         ("stop", "an empty text", "a text", "" not in sampling.stop),
@@ -207,7 +207,7 @@ def tokens_needed(model: Model, prompt: Prompt, sampling: Sampling, answers: int
     another, each in the prompt of the next.
     """
     longest = model.context if sampling.max_tokens is None else len(prompt.ids) + answers * sampling.max_tokens
-    return min(longest, model.context) * max(sampling.candidates, sampling.beams)
+    return min(longest, model.context) * max(sampling.candidates, sampling.beams or 0)
 
 
 LOADING = ("model", "dtype", "four_bit", "eight_bit", "device", "insist", "quiet")

@@ -61,19 +61,19 @@ def search(
     The `sampling.beams` likeliest beginnings grow by a token at a time, to `limit` at most, until none of the last few
     tokens made a likelier line. What there is less of comes as answers without text.
     """
+    assert sampling.beams is not None
     torch.set_num_threads(loaded.threads)
     began = perf_counter()
     cache = DynamicCache(config=loaded.model.config)
     logits = yield from read(loaded, prompt.ids, cache, cancelled)
     prompt_read = perf_counter()
     line = Line(loaded, tokenizer, prompt.ids[0], *(sampling.between or ("", "")))
-    barred: list[int] = []
+    barred = _barred(tokenizer, loaded.model.config.vocab_size)
     beams, answers = [_Beam((), 0.0)], dict[str, _Answer]()
     best, best_at = -torch.inf, 0
     for step in range(min(limit, LONGEST)):
         if logits is None or cancelled() or step - best_at > PATIENCE:
             break
-        barred = barred or _barred(tokenizer, logits.shape[-1])
         scores = logits.log_softmax(-1) + torch.tensor([[beam.logprob] for beam in beams])
         scores[:, barred] = -torch.inf
         likeliest = scores.flatten().topk(min(sampling.beams, len(beams) * (scores.shape[1] - len(barred))))
